@@ -1,0 +1,592 @@
+"""The dashboard: urwid's loop, the screen's arrangement, and what keys and the mouse do.
+
+:func:`run` wires it to a collector::
+
+    history = History(keep_snapshots=120, keep_slow=settings.slow.keep)
+    app.run(
+        lambda wake: Collector(open_source, settings.interval, history.append, wake),
+        history,
+        interval_s=settings.interval,
+        sort=settings.sort,
+        theme=settings.theme,
+        display=settings.display,
+    )
+
+The collector's thread appends a snapshot to the history and calls ``wake``, which writes a byte to
+a pipe that the loop watches; also when it dies of an exception, which ``run`` then raises after the
+terminal is restored. Signals take the same way, so that nothing ends in the middle of drawing.
+
+:class:`App` itself needs no terminal: give ``app.root`` keys by ``keypress(size, key)`` and read
+``app.root.render(size).decoded_text``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import ClassVar, Protocol
+
+import urwid
+from typing_extensions import override
+
+from sysdash.history import History, Past
+from sysdash.keys import Command, find
+from sysdash.model import SORTS, Filter, Syscall
+from sysdash.panels import bars
+from sysdash.panels.base import Panel
+from sysdash.panels.cells import Line, canvas, fill
+from sysdash.panels.errors import ErrnosPanel, ErrorsPanel
+from sysdash.panels.help import HelpPanel
+from sysdash.panels.latency import LatencyPanel
+from sysdash.panels.processes import CallersPanel, ProcessesPanel
+from sysdash.panels.slow import SlowPanel
+from sysdash.panels.summary import SummaryPanel
+from sysdash.panels.tiles import Tile, Tiles
+from sysdash.panels.top import TopPanel
+from sysdash.theme import palette
+from sysdash.ui_state import INTERVALS_S, Page, Prompt, Scene, UiState, scene
+
+MIN_COLUMNS, MIN_ROWS = 60, 15
+
+MAX_PID = 2**22
+"""PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
+
+_SORT_HINT_S = 4.0
+_LINES_A_WHEEL_STEP = 3
+
+Size = tuple[int, int]
+
+
+class Control(Protocol):
+    """What the dashboard needs of a collector.
+
+    Attributes:
+        interval_s: the refresh interval in seconds; may be set at any time.
+        error: what ended its thread; None while all is well.
+    """
+
+    interval_s: float
+    error: BaseException | None
+
+    def start(self) -> None:
+        """Begin to collect."""
+
+    def stop(self) -> None:
+        """End; when this returns, ``wake`` is not called any more."""
+
+
+class App:
+    """The dashboard without a terminal: state, panels, and what commands do to them."""
+
+    def __init__(
+        self,
+        history: History,
+        *,
+        interval_s: float = 1.0,
+        sort: str = "rate",
+        limits: str = "",
+        mode: str = "LIVE",
+    ) -> None:
+        """A dashboard that shows ``history``.
+
+        Args:
+            history: is read whenever :meth:`refresh` is called.
+            interval_s: the refresh interval that the collector starts with.
+            sort: one of :data:`sysdash.model.SORTS`.
+            limits: what was limited when collecting, in words, for the header.
+            mode: LIVE or REPLAY.
+        """
+        self.history = history
+        self.state = UiState(mode=mode, limits=limits, interval_s=interval_s, sort=sort)
+        self.set_interval: Callable[[float], None] = lambda _: None
+        self.later: Callable[[float, Callable[[], None]], None] = lambda *_: None
+        self._past: Past | None = None
+        self._sort_hints = 0
+
+        state = self.state
+        self.top = TopPanel(state)
+        self.latency = LatencyPanel(state)
+        self.slow = SlowPanel(state)
+        self.summary = SummaryPanel(state)
+        self.callers = CallersPanel(state)
+        self.errnos = ErrnosPanel(state)
+        self.processes = ProcessesPanel(state)
+        self.errors = ErrorsPanel(state)
+        self.help = HelpPanel(state)
+        self._focus: dict[object, Panel] = {}
+        self.root = Root(self)
+
+    # --- Data ---
+
+    def refresh(self) -> None:
+        """Show the newest data, unless the picture is paused."""
+        if not self.state.paused:
+            self._past = self.history.past
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw what is known anew, after data or choices have changed."""
+        past = self._past
+        self.root.scene = scene(past, self.state.filter) if past else None
+        for panel in self.panels():
+            panel.update(self.root.scene, self.state)
+        self.root.invalidate()
+
+    # --- Panels ---
+
+    def panels(self) -> list[Panel]:
+        """The panels of the current view, in the order of Tab."""
+        if self.state.detail:
+            return [self.callers, self.errnos, self.latency, self.slow]
+        if self.state.page is Page.PROCESSES:
+            return [self.processes, self.summary]
+        if self.state.page is Page.ERRORS:
+            return [self.errors, self.summary]
+        return [self.top, self.summary, self.latency, self.slow]
+
+    @property
+    def _where(self) -> object:
+        return "detail" if self.state.detail else self.state.page
+
+    @property
+    def focused(self) -> Panel:
+        """The panel that keys move in."""
+        return self._focus.get(self._where, self.panels()[0])
+
+    def focus(self, panel: Panel) -> None:
+        """Move the focus, if the panel can have it."""
+        if panel.focusable and panel in self.panels():
+            self._focus[self._where] = panel
+
+    def arrangement(self, columns: int, rows: int) -> list[Tile]:
+        """Where the current view's panels go in a body of this size."""
+        side = 18 if columns < 72 else 20 if columns < 110 else 26 if columns < 170 else 32
+        left = columns - side - 3
+        panels = self.panels()
+        if len(panels) == 2:
+            height = rows - 2
+            return [
+                Tile(panels[0], (1, 1, left, height)),
+                Tile(panels[1], (left + 2, 1, side, height)),
+            ]
+        free = rows - 4
+        slow = max(2, round(free * 0.18))
+        latency = min(max(3, round(free * 0.28)), 20)
+        top = free - slow - latency
+        main, beside, middle, bottom = panels
+        return [
+            Tile(main, (1, 1, left, top)),
+            Tile(beside, (left + 2, 1, side, top + 1 + latency)),
+            Tile(middle, (1, top + 2, left, latency)),
+            Tile(bottom, (1, top + latency + 3, columns - 2, slow)),
+        ]
+
+    # --- Commands ---
+
+    def keypress(self, key: str) -> bool:
+        """Do what a key means now; False if it means nothing."""
+        contexts = self.state.contexts
+        was_sorting = self.state.sorting
+        self.state.sorting = False
+        binding = find(key, contexts)
+        if binding is None:
+            if was_sorting:
+                self.root.invalidate()
+            return False
+        self.do(binding.command)
+        return True
+
+    def do(self, command: Command) -> None:
+        """Do a command.
+
+        Raises:
+            urwid.ExitMainLoop: for the one that quits.
+        """
+        state = self.state
+        match command:
+            case Command.QUIT:
+                raise urwid.ExitMainLoop
+            case Command.HELP:
+                state.help = True
+                self.help.scroll_to(0)
+            case Command.CLOSE_HELP:
+                state.help = False
+            case Command.SORT_NEXT:
+                self._sort(SORTS[(SORTS.index(state.sort) + 1) % len(SORTS)])
+                self._offer_sorts()
+            case Command.SORT_RATE:
+                self._sort("rate")
+            case Command.SORT_LATENCY:
+                self._sort("latency")
+            case Command.SORT_TOTAL:
+                self._sort("total")
+            case Command.SORT_INVERT:
+                state.inverted = not state.inverted
+                self._to_the_top()
+            case Command.PROMPT_PID:
+                self.root.ask(Prompt.PID)
+            case Command.PROMPT_NAME:
+                self.root.ask(Prompt.NAME)
+            case Command.CLEAR_FILTERS:
+                self.show(Filter())
+            case Command.PAUSE:
+                state.paused = True
+            case Command.RESUME:
+                state.paused = False
+                self._past = self.history.past
+            case Command.NEXT_PANEL:
+                self._next_panel()
+            case Command.NEXT_VIEW:
+                self._next_view()
+            case Command.SLOWER:
+                self._change_interval([s for s in INTERVALS_S if s > state.interval_s][:1])
+            case Command.FASTER:
+                self._change_interval([s for s in INTERVALS_S if s < state.interval_s][-1:])
+            case Command.OPEN:
+                self._open()
+            case Command.FILTER_PROCESS:
+                self._filter_process()
+            case Command.BACK:
+                state.detail = False
+            case _:
+                (self.help if state.help else self.focused).command(command)
+        self.redraw()
+
+    def _sort(self, sort: str) -> None:
+        self.state.sort = sort
+        self._to_the_top()
+
+    def _to_the_top(self) -> None:
+        for panel in (self.top, self.callers, self.errnos, self.processes, self.errors):
+            panel.offset = 0
+
+    def _offer_sorts(self) -> None:
+        self.state.sorting = True
+        self._sort_hints += 1
+        this_one = self._sort_hints
+
+        def forget() -> None:
+            if self._sort_hints == this_one:
+                self.state.sorting = False
+                self.root.invalidate()
+
+        self.later(_SORT_HINT_S, forget)
+
+    def show(self, shown: Filter) -> None:
+        """Show what passes a filter, and its beginning."""
+        self.state.filter = shown
+        self._to_the_top()
+        self.redraw()
+
+    def _next_panel(self) -> None:
+        panels = [panel for panel in self.panels() if panel.focusable]
+        self.focus(panels[(panels.index(self.focused) + 1) % len(panels)])
+
+    def _next_view(self) -> None:
+        pages = list(Page)
+        self.state.detail = False
+        self.state.page = pages[(pages.index(self.state.page) + 1) % len(pages)]
+
+    def _change_interval(self, chosen: Sequence[float]) -> None:
+        for interval_s in chosen:
+            self.state.interval_s = interval_s
+            self.set_interval(interval_s)
+
+    def _open(self) -> None:
+        state = self.state
+        if self.focused is self.errors and self.errors.selected:
+            nr, abi, *_ = self.errors.selected
+            state.syscall = Syscall(nr, abi)
+        elif self.focused is self.slow and self.slow.selected:
+            state.syscall = self.slow.selected.syscall
+        if state.syscall is not None:
+            state.detail = True
+            self._focus["detail"] = self.callers
+
+    def _filter_process(self) -> None:
+        panel = self.focused
+        if isinstance(panel, ProcessesPanel) and panel.selected is not None:
+            self.state.page = Page.DASHBOARD if not self.state.detail else self.state.page
+            self.show(Filter(pid=panel.selected[0], name=self.state.filter.name))
+
+    def answer(self, prompt: Prompt, text: str) -> str | None:
+        """Take what was typed into a prompt; returns what is wrong with it, or None."""
+        shown = self.state.filter
+        text = text.strip()
+        try:
+            if prompt is Prompt.PID:
+                new = Filter(pid=_pid(text) if text else None, name=shown.name)
+            else:
+                new = Filter(pid=shown.pid, name=text or None)
+        except ValueError as error:
+            return str(error)
+        self.show(new)
+        return None
+
+    # --- Mouse ---
+
+    def mouse(self, event: str, button: int, column: int, row: int) -> bool:
+        """A mouse event in the body; False if it means nothing here."""
+        if not event.startswith("mouse press"):
+            return False
+        tile = self.root.tiles.tile_at(column, row)
+        if tile is None:
+            return False
+        x, y, _, _ = tile.box
+        if button == 1:
+            self.focus(tile.panel)
+            if row >= y:
+                tile.panel.click(column - x, row - y)
+        elif button in (4, 5):
+            tile.panel.wheel(_LINES_A_WHEEL_STEP if button == 5 else -_LINES_A_WHEEL_STEP)
+        else:
+            return False
+        self.redraw()
+        return True
+
+
+def _pid(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= MAX_PID):
+        raise ValueError(f"a PID is a number from 1 to {MAX_PID}")
+    return int(text)
+
+
+class Root(urwid.Widget):
+    """The whole screen: header, tiles, footer; or a prompt, the help, a word about its size."""
+
+    _sizing = frozenset([urwid.Sizing.BOX])
+    _selectable = True
+    no_cache: ClassVar[list[str]] = ["render"]
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+        self.scene: Scene | None = None
+        self.tiles = Tiles()
+        self._edit = urwid.Edit()
+        self._error = ""
+
+    def invalidate(self) -> None:
+        """Have the screen drawn anew."""
+        self._invalidate()
+
+    @override
+    def render(self, size: Size, focus: bool = False) -> urwid.Canvas:  # type: ignore[override]
+        """The screen at any size."""
+        columns, rows = size
+        if columns < MIN_COLUMNS or rows < MIN_ROWS:
+            return canvas(_too_small(columns, rows), columns)
+        state = self._app.state
+        if state.help:
+            width = min(columns, 92)
+            box = (1, 1, width - 2, rows - 4)
+            self.tiles.arrange([Tile(self._app.help, box)], self._app.help)
+            left = (columns - width) // 2
+            body = [
+                [("text", " " * left), *line, ("text", " " * (columns - width - left))]
+                for line in self.tiles.lines(width, rows - 2)
+            ]
+        else:
+            self.tiles.arrange(self._app.arrangement(columns, rows - 2), self._app.focused)
+            body = self.tiles.lines(columns, rows - 2)
+            if self.scene is None:
+                waiting = "collecting the first interval"
+                body[rows // 2 - 1] = _centred(waiting, columns)
+        head = bars.header(self.scene, state, columns)
+        if state.prompt is None:
+            foot = bars.keys_line(state.contexts, columns)
+            return canvas([head, *body, foot], columns)
+        edit = self._prompt(state.prompt).render((columns,), focus=True)
+        return urwid.CanvasCombine(
+            [(canvas([head, *body], columns), 0, False), (edit, rows - 1, True)]
+        )
+
+    # --- Keys and mouse ---
+
+    @override
+    def keypress(self, size: Size, key: str) -> str | None:  # type: ignore[override]
+        """A key in the prompt, or one of the key table."""
+        prompt = self._app.state.prompt
+        if prompt is None:
+            return None if self._app.keypress(key) else key
+        binding = find(key, self._app.state.contexts)
+        if binding is None:
+            unused = self._edit.keypress((size[0],), key)
+            self._invalidate()
+            return unused
+        if binding.command is Command.ACCEPT:
+            self._error = self._app.answer(prompt, self._edit.edit_text) or ""
+            if self._error:
+                self._invalidate()
+                return None
+        self._app.state.prompt = None
+        self._app.redraw()
+        return None
+
+    @override
+    def mouse_event(  # type: ignore[override]
+        self, size: Size, event: str, button: int, col: int, row: int, focus: bool
+    ) -> bool:
+        """The mouse over the body."""
+        columns, rows = size
+        state = self._app.state
+        if columns < MIN_COLUMNS or rows < MIN_ROWS or state.prompt or not 0 < row < rows - 1:
+            return False
+        return self._app.mouse(event, button, col, row - 1)
+
+    # --- Prompt ---
+
+    def ask(self, prompt: Prompt) -> None:
+        """Open a prompt in the footer."""
+        self._edit = urwid.Edit()
+        self._error = ""
+        self._app.state.prompt = prompt
+
+    def _prompt(self, prompt: Prompt) -> urwid.Widget:
+        shown = self._app.state.filter
+        now = {Prompt.PID: str(shown.pid or ""), Prompt.NAME: shown.name or ""}[prompt]
+        caption = f" {prompt.value}{f' (now {now[:20]})' if now else ''}: "
+        hint = self._error or "Enter take  Esc cancel  empty clears"
+        return urwid.Columns(
+            [
+                ("pack", urwid.Text(("prompt", caption))),
+                self._edit,
+                ("pack", urwid.Text(("prompt.error" if self._error else "footer", f" {hint} "))),
+            ]
+        )
+
+
+def _centred(text: str, columns: int) -> Line:
+    left = max((columns - len(text)) // 2, 0)
+    return fill([("text", " " * left), ("text", text)], columns)
+
+
+def _too_small(columns: int, rows: int) -> list[Line]:
+    words = [
+        f"{columns}x{rows} is too small:",
+        f"sysdash needs {MIN_COLUMNS}x{MIN_ROWS}.",
+        "q quits",
+    ][:rows]
+    above = (rows - len(words)) // 2
+    lines = [_centred("", columns)] * above + [_centred(word, columns) for word in words]
+    return lines + [_centred("", columns)] * (rows - len(lines))
+
+
+# --- The terminal ---
+
+
+def _screen(display: str) -> urwid.BaseScreen:
+    if display == "curses":
+        from urwid.display import curses
+
+        return curses.Screen()
+    if display == "raw":
+        from urwid.display import raw
+
+        return raw.Screen()
+    raise ValueError(f"no display is called {display!r}: raw, curses")
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP go to ``handler`` in the meantime."""
+    before = {
+        number: signal.signal(number, handler)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def run(
+    make_collector: Callable[[Callable[[], None]], Control],
+    history: History,
+    *,
+    interval_s: float = 1.0,
+    sort: str = "rate",
+    theme: str = "default",
+    display: str = "raw",
+    limits: str = "",
+    mode: str = "LIVE",
+) -> None:
+    """Show the dashboard until the user or a signal ends it; the terminal is restored in any case.
+
+    Must be called in the main thread, with a terminal at standard input and output.
+
+    Args:
+        make_collector: makes the collector, given the function that it calls from its thread after
+            each snapshot and when it dies. It is started and stopped here.
+        history: what the collector fills.
+        interval_s: see :class:`App`.
+        sort: see :class:`App`.
+        limits: see :class:`App`.
+        mode: see :class:`App`.
+        theme: one of :data:`sysdash.theme.THEMES`.
+        display: ``raw`` or ``curses``, urwid's two screens.
+
+    Raises:
+        BaseException: whatever ended the collector's thread.
+    """
+    app = App(history, interval_s=interval_s, sort=sort, limits=limits, mode=mode)
+    loop = urwid.MainLoop(app.root, palette(theme), _screen(display), handle_mouse=True)
+    ending = False
+
+    def woken(_: bytes) -> None:
+        if ending:
+            raise urwid.ExitMainLoop
+        if control.error is not None:
+            raise control.error
+        app.refresh()
+
+    pipe = loop.watch_pipe(woken)
+    # A full pipe means that the loop has a wake-up to come anyway.
+    os.set_blocking(pipe, False)
+
+    def wake() -> None:
+        with suppress(BlockingIOError):
+            os.write(pipe, b"\0")
+
+    def end(_: int, __: FrameType | None) -> None:
+        nonlocal ending
+        ending = True
+        wake()
+
+    control = make_collector(wake)
+
+    def set_interval(seconds: float) -> None:
+        control.interval_s = seconds
+
+    app.set_interval = set_interval
+    app.later = lambda seconds, action: loop.set_alarm_in(seconds, lambda *_: action())
+    try:
+        with _handled(end):
+            try:
+                control.start()
+                app.refresh()
+                loop.run()
+            finally:
+                control.stop()
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        _leave_terminal()
+    finally:
+        loop.remove_watch_pipe(pipe)
+        os.close(pipe)
+    if control.error is not None:
+        raise control.error
+
+
+def _leave_terminal() -> None:
+    """The terminal has gone away: let what is still to be written to it go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,119 @@
+"""The one background thread: reads samples, derives snapshots, tells who listens."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from sysdash.model import Snapshot, derive
+from sysdash.records import Sample
+
+_TICK_S = 0.1
+
+_FIRST_S = 0.3
+"""Length of the first interval at most, so that something is seen soon after the start."""
+
+
+class Source(Protocol):
+    """Where samples come from: the probe, or a recording."""
+
+    def read(self) -> Sample:
+        """Everything since the last call."""
+
+    def relieve(self) -> None:
+        """Called every 0.1 s or so between reads, to empty buffers that fill up."""
+
+    def close(self) -> None:
+        """Stop collecting."""
+
+
+class Collector:
+    """Reads a source at an interval on a thread of its own.
+
+    Attributes:
+        interval_s: seconds between samples; may be changed at any time.
+        error: what ended the thread, if something did; nothing is published after it.
+    """
+
+    def __init__(
+        self,
+        open_source: Callable[[], Source],
+        interval_s: float,
+        publish: Callable[[Snapshot], None],
+        wake: Callable[[], None],
+    ) -> None:
+        """Prepare; :meth:`start` begins.
+
+        Args:
+            open_source: makes the source, on the collector's thread: loading a probe takes a
+                moment in which the screen can be drawn already. The thread closes it, too.
+            interval_s: seconds between samples; the first may be shorter.
+            publish: called with each snapshot, on the collector's thread.
+            wake: called after each snapshot and after an error, on the collector's thread.
+        """
+        self._open_source = open_source
+        self._interval_s = interval_s
+        self._publish = publish
+        self._wake = wake
+        self._stop = threading.Event()
+        self._changed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self.error: BaseException | None = None
+
+    @property
+    def interval_s(self) -> float:
+        """Seconds between samples."""
+        return self._interval_s
+
+    @interval_s.setter
+    def interval_s(self, seconds: float) -> None:
+        self._interval_s = seconds
+        self._changed.set()
+
+    def start(self) -> None:
+        """Begin to collect."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close the source; returns when that is done."""
+        self._stop.set()
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            source = self._open_source()
+            try:
+                self._collect(source)
+            finally:
+                source.close()
+        except BaseException as error:  # noqa: BLE001  (handed to the main thread)
+            self.error = error
+            self._wake()
+
+    def _collect(self, source: Source) -> None:
+        lost: Mapping[str, int] = MappingProxyType({})
+        longest_s = _FIRST_S
+        while self._wait(source, longest_s):
+            snapshot = derive(source.read(), lost)
+            lost = snapshot.lost
+            longest_s = math.inf
+            self._publish(snapshot)
+            self._wake()
+
+    def _wait(self, source: Source, longest_s: float) -> bool:
+        """Sleep until the next sample is due; False when it is time to stop."""
+        began = time.monotonic()
+        while not self._stop.is_set():
+            left = began + min(self._interval_s, longest_s) - time.monotonic()
+            if left <= 0:
+                return True
+            if self._changed.wait(min(left, _TICK_S)):
+                self._changed.clear()
+            source.relieve()
+        return False

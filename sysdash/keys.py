@@ -1,0 +1,254 @@
+"""The one table of keys: dispatch, footer, help and documentation all read it.
+
+A key does something in a *context*: always, in one view, while paused, right after ``s``, in a
+prompt, in the help. :func:`find` gets the contexts that hold now, the most special first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+
+class Context(Enum):
+    """Where a binding holds; the value says so in the help."""
+
+    ALWAYS = ""
+    DASHBOARD = "dashboard"
+    DETAIL = "one syscall"
+    PROCESSES = "processes"
+    ERRORS = "errors"
+    LIVE = "running"
+    PAUSED = "paused"
+    FILTERED = "with a filter"
+    SORTING = "right after s"
+    PROMPT = "prompt"
+    HELP = "help"
+
+
+class Command(Enum):
+    """What a key can do."""
+
+    UP = auto()
+    DOWN = auto()
+    PAGE_UP = auto()
+    PAGE_DOWN = auto()
+    FIRST = auto()
+    LAST = auto()
+    OPEN = auto()
+    FILTER_PROCESS = auto()
+    BACK = auto()
+    SORT_NEXT = auto()
+    SORT_RATE = auto()
+    SORT_LATENCY = auto()
+    SORT_TOTAL = auto()
+    SORT_INVERT = auto()
+    PROMPT_PID = auto()
+    PROMPT_NAME = auto()
+    CLEAR_FILTERS = auto()
+    PAUSE = auto()
+    RESUME = auto()
+    NEXT_PANEL = auto()
+    NEXT_VIEW = auto()
+    SLOWER = auto()
+    FASTER = auto()
+    HELP = auto()
+    CLOSE_HELP = auto()
+    ACCEPT = auto()
+    CANCEL = auto()
+    QUIT = auto()
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Keys and what they do somewhere.
+
+    Attributes:
+        keys: urwid's names.
+        command: what they do.
+        context: where.
+        help: one line for the help and the documentation.
+        short: a word for the footer; empty leaves it out there.
+        weight: which bindings the footer keeps where not all fit; larger is kept longer.
+    """
+
+    keys: tuple[str, ...]
+    command: Command
+    context: Context
+    help: str
+    short: str = ""
+    weight: int = 0
+
+
+_A = Context.ALWAYS
+
+BINDINGS: tuple[Binding, ...] = (
+    Binding(("up", "k"), Command.UP, _A, "move the selection up"),
+    Binding(("down", "j"), Command.DOWN, _A, "move the selection down"),
+    Binding(("page up",), Command.PAGE_UP, _A, "a page up"),
+    Binding(("page down",), Command.PAGE_DOWN, _A, "a page down"),
+    Binding(("home",), Command.FIRST, _A, "to the first"),
+    Binding(("end",), Command.LAST, _A, "to the last"),
+    Binding(
+        ("enter",),
+        Command.OPEN,
+        Context.DASHBOARD,
+        "into the selected syscall: by process, by errno, its slow calls",
+        "open",
+        70,
+    ),
+    Binding(
+        ("enter",),
+        Command.FILTER_PROCESS,
+        Context.DETAIL,
+        "show only the selected process",
+        "only this process",
+        40,
+    ),
+    Binding(
+        ("enter",),
+        Command.FILTER_PROCESS,
+        Context.PROCESSES,
+        "show only the selected process",
+        "only this process",
+        70,
+    ),
+    Binding(
+        ("enter",),
+        Command.OPEN,
+        Context.ERRORS,
+        "into the syscall of the selected error",
+        "open",
+        70,
+    ),
+    Binding(
+        ("backspace", "esc"),
+        Command.BACK,
+        Context.DETAIL,
+        "back from the syscall",
+        "back",
+        80,
+    ),
+    Binding(
+        ("r",),
+        Command.SORT_RATE,
+        Context.SORTING,
+        "sort by rate: calls per second",
+        "rate",
+        95,
+    ),
+    Binding(
+        ("l",),
+        Command.SORT_LATENCY,
+        Context.SORTING,
+        "sort by latency: p99",
+        "latency",
+        95,
+    ),
+    Binding(
+        ("t",),
+        Command.SORT_TOTAL,
+        Context.SORTING,
+        "sort by total: time spent in the call",
+        "total",
+        95,
+    ),
+    Binding(("s", "f6"), Command.SORT_NEXT, _A, "next sort: rate, latency, total", "sort", 60),
+    Binding(("I",), Command.SORT_INVERT, _A, "invert the sort", "invert", 10),
+    Binding(("p",), Command.PROMPT_PID, _A, "filter by process ID (empty clears)", "pid", 50),
+    Binding(
+        ("/", "f4"),
+        Command.PROMPT_NAME,
+        _A,
+        "filter by process name: part of it, or /regular expression/ (empty clears)",
+        "name",
+        50,
+    ),
+    Binding(
+        ("ctrl l",), Command.CLEAR_FILTERS, Context.FILTERED, "clear every filter", "clear", 85
+    ),
+    Binding(
+        (" ",),
+        Command.PAUSE,
+        Context.LIVE,
+        "pause the picture; collection continues behind",
+        "pause",
+        65,
+    ),
+    Binding((" ",), Command.RESUME, Context.PAUSED, "go on with the newest", "go on", 90),
+    Binding(("tab",), Command.NEXT_PANEL, _A, "next panel", "panel", 20),
+    Binding(
+        ("v", "f2"), Command.NEXT_VIEW, _A, "next view: dashboard, processes, errors", "view", 55
+    ),
+    Binding(("+",), Command.SLOWER, _A, "longer refresh interval, up to 10 s"),
+    Binding(("-",), Command.FASTER, _A, "shorter refresh interval, down to 0.1 s"),
+    Binding(("?", "h", "f1"), Command.HELP, _A, "help", "help", 92),
+    Binding(("q", "f10"), Command.QUIT, _A, "quit", "quit", 91),
+    Binding(("enter",), Command.ACCEPT, Context.PROMPT, "take what was typed", "take", 90),
+    Binding(("esc",), Command.CANCEL, Context.PROMPT, "leave everything as it was", "cancel", 90),
+    Binding(("up", "k"), Command.UP, Context.HELP, "scroll up"),
+    Binding(("down", "j"), Command.DOWN, Context.HELP, "scroll down"),
+    Binding(("page up",), Command.PAGE_UP, Context.HELP, "scroll a page up"),
+    Binding(("page down", " "), Command.PAGE_DOWN, Context.HELP, "scroll a page down", "page", 70),
+    Binding(("home",), Command.FIRST, Context.HELP, "to the top"),
+    Binding(("end",), Command.LAST, Context.HELP, "to the end"),
+    Binding(
+        ("esc", "backspace", "enter", "?", "h", "f1"),
+        Command.CLOSE_HELP,
+        Context.HELP,
+        "close the help",
+        "close",
+        80,
+    ),
+    Binding(("q", "f10"), Command.QUIT, Context.HELP, "quit", "quit", 60),
+)
+
+_LABELS = {
+    "up": "↑",
+    "down": "↓",
+    "page up": "PgUp",
+    "page down": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "enter": "Enter",
+    "backspace": "Backspace",
+    "esc": "Esc",
+    " ": "Space",
+    "tab": "Tab",
+    "ctrl l": "Ctrl-L",
+}
+
+
+def label(key: str) -> str:
+    """A key as people write it: ``Ctrl-L`` for urwid's ``ctrl l``, ``F10``, ``PgUp``."""
+    if key in _LABELS:
+        return _LABELS[key]
+    return key.upper() if len(key) > 1 and key.startswith("f") else key
+
+
+def find(key: str, contexts: Iterable[Context]) -> Binding | None:
+    """What a key does now; the first context of ``contexts`` that knows it decides."""
+    for context in contexts:
+        for binding in BINDINGS:
+            if binding.context is context and key in binding.keys:
+                return binding
+    return None
+
+
+def footer(contexts: Sequence[Context]) -> list[Binding]:
+    """The bindings that a footer can show, in the table's order; a shadowed key's is left out."""
+    return [
+        binding
+        for binding in BINDINGS
+        if binding.short and find(binding.keys[0], contexts) is binding
+    ]
+
+
+def markdown() -> str:
+    """The table for the documentation."""
+    lines = ["| key | where | does |", "|---|---|---|"]
+    for binding in BINDINGS:
+        names = " ".join(label(key) for key in binding.keys)
+        lines.append(f"| {names} | {binding.context.value} | {binding.help} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,71 @@
+"""Tables of failed calls: all of them, or those of one syscall by errno."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from sysdash import syscalls, units
+from sysdash.model import Row, Syscall, Table, aggregate
+from sysdash.panels.cells import Line
+from sysdash.panels.grouped import P99, TOTAL, GroupedPanel
+from sysdash.panels.table import Column, Placed
+from sysdash.ui_state import Scene
+
+
+class ErrorsPanel(GroupedPanel):
+    """Failed calls by syscall, errno and process."""
+
+    identity: tuple[str, ...] = ("nr", "abi", "errno", "pid", "comm")
+    columns: tuple[Column, ...] = (
+        Column("errno", "errno", 10, 16, rank=0, share=1),
+        Column("name", "syscall", 12, 20, rank=0, share=2),
+        Column("comm", "process", 12, 18, rank=2, share=2),
+        Column("pid", "pid", 7, align=">", rank=3),
+        Column("bar", "", 4, 80, rank=5, share=8),
+        Column("rate", "errors/s", 8, align=">", rank=1),
+        P99,
+        TOTAL,
+    )
+    empty = "no call failed in this interval"
+
+    @override
+    def title(self) -> str:
+        return "Errors"
+
+    @override
+    def grouped(self, scene: Scene) -> Table:
+        return scene.view.by_error
+
+    @override
+    def own_cell(self, item: Placed, row: Row) -> Line:
+        match item.column.name:
+            case "errno":
+                return [("error", syscalls.errno_name(row.errno or 0))]
+            case "name":
+                return [("name", row.syscall.name if row.syscall else "")]
+            case "comm":
+                return [("text", row.comm or "")]
+            case "count":
+                return [("dim", units.count(row.count, item.width))]
+        return [("dim", str(row.pid))]
+
+
+class ErrnosPanel(ErrorsPanel):
+    """How the selected syscall failed, by errno."""
+
+    identity: tuple[str, ...] = ("errno",)
+    columns: tuple[Column, ...] = (
+        Column("errno", "", 8, 20, rank=0, share=1),
+        Column("rate", "errors/s", 8, align=">", rank=1),
+        Column("count", "count", 9, align=">", rank=2),
+    )
+    empty = "no errors"
+
+    @override
+    def grouped(self, scene: Scene) -> Table:
+        calls = scene.view.of_syscall(self.state.syscall or Syscall(-1))
+        return aggregate(calls.select(calls.errno > 0), ("errno",))
+
+    @override
+    def highlighted(self, focus: bool) -> bool:
+        return focus

@@ -1,0 +1,121 @@
+"""The help: what the keys do, from the key table, and what the numbers mean."""
+
+from __future__ import annotations
+
+import textwrap
+
+from typing_extensions import override
+
+from sysdash.buckets import QUANTILE_ERROR
+from sysdash.keys import BINDINGS, Command, Context, label
+from sysdash.panels.base import Panel
+from sysdash.panels.cells import Line
+from sysdash.ui_state import UiState
+
+_KEYS_WIDTH = 22
+
+NOTES: dict[str, str] = {
+    "Mouse": "A click selects a row and gives its panel the focus; the wheel scrolls.",
+    "calls/s, errors/s, time/s": """
+        Calls, failed calls, and time spent in calls, for each second of the window. Ten threads
+        that wait all the time spend 10 s/s. A call counts in the window in which it ends.
+        """,
+    "p50, p90, p99": f"""
+        Half, 90 % and 99 % of the calls took at most this long; true within
+        {100 * QUANTILE_ERROR:.0f} %. max is exact.
+        """,
+    "Bars and trends": """
+        A bar compares what the table is sorted by. A trend compares a row's rate with its own
+        largest, one block an interval, the newest at the right.
+        """,
+    "Working and waiting": """
+        Waiting is the time in calls whose purpose is to wait (poll, select, epoll_wait, futex,
+        nanosleep, wait4, accept and their like), working the time in all others. This goes by
+        the kind of call: a read that blocks counts as working.
+        """,
+    "Filters": """
+        The prompts choose what is shown of everything that is collected, so clearing them loses
+        nothing. What was limited when sysdash was started stands in the header after "of".
+        """,
+    "Lost": """
+        Everything that could not be counted or kept since the start, each way by its name.
+        0 means that the numbers are complete.
+        """,
+}
+
+
+def key_lines() -> list[tuple[str, list[tuple[str, str]]]]:
+    """The key table by context: (heading, [(keys, what they do)]); without the help's own keys."""
+    sections: dict[Context, list[tuple[str, str]]] = {}
+    for binding in BINDINGS:
+        if binding.context is not Context.HELP:
+            names = "  ".join(label(key) for key in binding.keys)
+            sections.setdefault(binding.context, []).append((names, binding.help))
+    return [
+        (f"Keys: {context.value}" if context.value else "Keys", lines)
+        for context, lines in sorted(
+            sections.items(), key=lambda item: item[0] is not Context.ALWAYS
+        )
+    ]
+
+
+class HelpPanel(Panel):
+    """A text that scrolls."""
+
+    def __init__(self, state: UiState) -> None:
+        super().__init__(state)
+        self.offset = 0
+        self._length = 0
+        self._rows = 1
+
+    @override
+    def title(self) -> str:
+        return "Help"
+
+    def text(self, columns: int) -> list[Line]:
+        """The whole text, wrapped to ``columns``."""
+        lines: list[Line] = []
+        for heading, keys in key_lines():
+            lines += [[], [("title", f" {heading}")]]
+            for names, does in keys:
+                wrapped = textwrap.wrap(does, max(columns - _KEYS_WIDTH - 2, 10))
+                for i, part in enumerate(wrapped):
+                    shown = names if i == 0 else ""
+                    lines.append([("key", f" {shown:<{_KEYS_WIDTH}}"), ("text", part)])
+        for heading, note in NOTES.items():
+            lines += [[], [("title", f" {heading}")]]
+            lines += [
+                [("text", f" {part}")]
+                for part in textwrap.wrap(" ".join(note.split()), max(columns - 2, 10))
+            ]
+        return lines[1:]
+
+    @override
+    def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
+        text = self.text(columns)
+        self._length, self._rows = len(text), max(rows, 1)
+        self.scroll_to(self.offset)
+        return text[self.offset : self.offset + rows]
+
+    def scroll_to(self, offset: int) -> None:
+        """Show the text from a line on."""
+        self.offset = max(0, min(offset, self._length - self._rows))
+
+    @override
+    def command(self, command: Command) -> bool:
+        targets = {
+            Command.UP: self.offset - 1,
+            Command.DOWN: self.offset + 1,
+            Command.PAGE_UP: self.offset - self._rows,
+            Command.PAGE_DOWN: self.offset + self._rows,
+            Command.FIRST: 0,
+            Command.LAST: self._length,
+        }
+        if command not in targets:
+            return False
+        self.scroll_to(targets[command])
+        return True
+
+    @override
+    def wheel(self, steps: int) -> None:
+        self.scroll_to(self.offset + steps)

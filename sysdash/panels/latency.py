@@ -1,0 +1,155 @@
+"""The latency histogram of one syscall."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from sysdash import units
+from sysdash.buckets import octaves
+from sysdash.model import Row
+from sysdash.panels.base import Panel
+from sysdash.panels.cells import Line, bar, cell, fill, spread
+
+Octave = tuple[int, int, int]
+"""Lower and upper edge in ns, and the number of calls between them."""
+
+_STATISTICS_WIDTH = 24
+_WIDE = 100
+
+
+def merged(octaves: list[Octave], rows: int) -> list[Octave]:
+    """The histogram in at most ``rows`` steps: the neighbours with the fewest calls become one.
+
+    So the steps stay fine where the calls are, and nothing is left out.
+    """
+    steps = list(octaves)
+    while len(steps) > max(rows, 1):
+        i = min(range(len(steps) - 1), key=lambda i: steps[i][2] + steps[i + 1][2])
+        (low, _, first), (_, high, second) = steps[i], steps[i + 1]
+        steps[i : i + 2] = [(low, high, first + second)]
+    return steps
+
+
+def step_of(steps: list[Octave], value_ns: float) -> int:
+    """The step that a latency falls into; the last one for anything beyond."""
+    return next((i for i, (_, high, _) in enumerate(steps) if value_ns < high), len(steps) - 1)
+
+
+def _grade(low_ns: int) -> str:
+    return f"latency.{1 + (low_ns >= 10_000) + (low_ns >= 1_000_000) + (low_ns >= 100_000_000)}"
+
+
+class LatencyPanel(Panel):
+    """How long the selected syscall takes: calls per octave, quantiles marked at their rows."""
+
+    focusable = False
+
+    def _row(self) -> Row | None:
+        chosen = self.state.syscall
+        if self.scene is None or chosen is None:
+            return None
+        return self.scene.view.by_syscall.find(chosen)
+
+    @override
+    def title(self) -> str:
+        return f"Latency {self.state.syscall.name}" if self.state.syscall else "Latency"
+
+    @staticmethod
+    def _quantiles(row: Row) -> list[tuple[str, float]]:
+        return [
+            ("p50", row.p50_ns),
+            ("p90", row.p90_ns),
+            ("p99", row.p99_ns),
+            ("max", float(row.max_ns)),
+        ]
+
+    @override
+    def headings(self, columns: int) -> Line:
+        row = self._row()
+        if row is None or not row.timed:
+            return []
+        values = [f"{name} {units.duration(value)}" for name, value in self._quantiles(row)]
+        room = columns - units.width(self.title()) - 6
+        # Dropping from the front: the tail is what one looks for.
+        while values and len("  ".join(values)) > room:
+            values.pop(0)
+        gap = "   " if len("   ".join(values)) <= room else "  "
+        return cell([("heading", gap.join(values) + "  ")], columns, ">")
+
+    @override
+    def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
+        if self.scene is None or self.state.syscall is None:
+            return []
+        row = self._row()
+        if row is None:
+            return [[("dim", f" {self.state.syscall.name} made no calls in this interval")]]
+        untimed = row.count - row.timed
+        note: list[Line] = []
+        if untimed > 0:
+            calls = "call" if untimed == 1 else "calls"
+            text = f" {untimed:,} {calls} not timed: the start was not seen, or there is no return"
+            note = [[("dim", units.fit(text, columns))]]
+        if columns >= _WIDE and rows >= 6:
+            width = columns - _STATISTICS_WIDTH - 3
+            chart = self._chart(row, width, rows - len(note)) + note
+            side = self._statistics(row)
+            height = min(max(len(chart), len(side)), rows)
+            chart += [[]] * (height - len(chart))
+            side += [[]] * (height - len(side))
+            return [
+                [*fill(left, width), ("border", " │ "), *fill(right, _STATISTICS_WIDTH)]
+                for left, right in zip(chart[:height], side[:height], strict=True)
+            ]
+        return self._chart(row, columns, rows - len(note)) + note
+
+    def _chart(self, row: Row, columns: int, rows: int) -> list[Line]:
+        steps = merged(octaves(row.hist), rows)
+        if not steps:
+            return []
+        marks: list[list[str]] = [[] for _ in steps]
+        for name, value in self._quantiles(row):
+            marks[step_of(steps, value)].append(name)
+        labels = [
+            f"≥ {units.duration(low)}"
+            if high > 2**62
+            else f"{units.duration(low)} ‥ {units.duration(high)}"
+            for low, high, _ in steps
+        ]
+        counts = [f"{count:,}" for _, _, count in steps]
+        label_width = max(map(units.width, labels))
+        count_width = max(map(len, counts))
+        mark_width = max(len(" ".join(names)) for names in marks) + 2
+        share_width = 7 if columns >= 70 else 0
+        bar_width = max(columns - 2 - label_width - count_width - mark_width - share_width - 4, 0)
+        most = max(count for _, _, count in steps)
+        lines: list[Line] = []
+        for (low, _, calls), label, text, names in zip(steps, labels, counts, marks, strict=True):
+            line: Line = [("text", " "), *cell([("dim", label)], label_width, ">"), ("text", " ")]
+            line += fill([(_grade(low), bar(calls / most, bar_width))], bar_width)
+            line += [("text", " "), *cell([("text" if calls else "dim", text)], count_width, ">")]
+            if share_width:
+                line += cell([("dim", f"{100 * calls / row.timed:.1f}%")], share_width, ">")
+            if names:
+                line += [("text", " "), ("mark", f"◂ {' '.join(names)}")]
+            lines.append(line)
+        return lines
+
+    def _statistics(self, row: Row) -> list[Line]:
+        seconds = row.count / row.rate if row.rate else 1.0
+        values = [
+            ("calls", f"{row.count:,}"),
+            ("errors", f"{row.errors:,}"),
+            ("time/s", units.duration(row.total_ns / seconds)),
+            ("mean", units.duration(row.mean_ns)),
+            ("  ± of the mean", f"{row.stddev_pct:.2f}%"),
+            ("min", units.duration(row.min_ns)),
+            *((name, units.duration(value)) for name, value in self._quantiles(row)),
+        ]
+        return [
+            spread(
+                [("dim", name)],
+                [("error" if name == "errors" and row.errors else "text", text)],
+                _STATISTICS_WIDTH - 1,
+            )
+            for name, text in values
+        ]

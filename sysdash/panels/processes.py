@@ -1,0 +1,85 @@
+"""Tables of processes: all of them, or those that make one syscall."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from sysdash import syscalls
+from sysdash.model import Row, Syscall, Table, aggregate
+from sysdash.panels.cells import Line
+from sysdash.panels.grouped import ERRORS, MAX, P50, P99, RATE, TOTAL, GroupedPanel
+from sysdash.panels.table import Column, Placed
+from sysdash.ui_state import Scene
+
+
+class ProcessesPanel(GroupedPanel):
+    """Processes by the chosen sort, with the calls that they make most.
+
+    A process is its PID and its name: an exec makes another one of it.
+    """
+
+    identity: tuple[str, ...] = ("pid", "comm")
+    columns: tuple[Column, ...] = (
+        Column("pid", "pid", 7, align=">", rank=0),
+        Column("comm", "process", 12, 18, rank=0, share=2),
+        Column("bar", "", 4, 50, rank=5, share=6),
+        RATE,
+        ERRORS,
+        P50,
+        P99,
+        MAX,
+        TOTAL,
+        Column("calls", "mostly", 10, 70, rank=7, share=5),
+    )
+    empty = "no system calls in this interval"
+
+    @override
+    def title(self) -> str:
+        return "Processes"
+
+    @override
+    def grouped(self, scene: Scene) -> Table:
+        return scene.view.by_process
+
+    @override
+    def own_cell(self, item: Placed, row: Row) -> Line:
+        if item.column.name == "pid":
+            return [("dim", str(row.pid))]
+        if item.column.name == "comm":
+            return [("name", row.comm or "")]
+        return [("dim", self._mostly(row.pid or 0, item.width))]
+
+    def _mostly(self, pid: int, room: int) -> str:
+        """The names of a process's calls, the most frequent first, as many as fit."""
+        if self.scene is None:
+            return ""
+        calls = self.scene.view.calls
+        mine = np.flatnonzero(calls.pid == pid)
+        codes, inverse = np.unique((calls.nr[mine] << 2) | calls.abi[mine], return_inverse=True)
+        counts = np.bincount(inverse.ravel(), weights=calls.count[mine])
+        text = ""
+        for i in np.argsort(-counts, kind="stable"):
+            name = syscalls.display_name(int(codes[i] >> 2), int(codes[i] & 3))
+            longer = f"{text}, {name}" if text else name
+            if len(longer) > room:
+                break
+            text = longer
+        return text
+
+
+class CallersPanel(ProcessesPanel):
+    """The processes that make the selected syscall."""
+
+    columns: tuple[Column, ...] = tuple(
+        column for column in ProcessesPanel.columns if column.name != "calls"
+    )
+
+    @override
+    def grouped(self, scene: Scene) -> Table:
+        chosen = self.state.syscall or Syscall(-1)
+        return aggregate(scene.view.of_syscall(chosen), ("pid", "comm"))
+
+    @override
+    def title(self) -> str:
+        return f"Processes in {self.state.syscall.name}" if self.state.syscall else "Processes"

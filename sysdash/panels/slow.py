@@ -1,0 +1,133 @@
+"""The panel of slow calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from typing_extensions import override
+
+from sysdash import syscalls, units
+from sysdash.model import SlowCall
+from sysdash.panels.cells import Line
+from sysdash.panels.table import Column, Placed, TablePanel, place
+from sysdash.ui_state import Scene, UiState
+
+
+def registers(call: SlowCall) -> str:
+    """The argument registers as numbers: small ones decimal, addresses and flags hexadecimal."""
+    return " ".join(str(value) if value < 1_000_000 else f"{value:#x}" for value in call.args)
+
+
+def result(call: SlowCall) -> str:
+    """What a call returned, or its error's name."""
+    if call.errno is not None:
+        return syscalls.errno_name(call.errno)
+    return str(call.ret) if abs(call.ret) < 1_000_000_000 else f"{call.ret & (2**64 - 1):#x}"
+
+
+def _ids(call: SlowCall) -> str:
+    return f"{call.pid}/{call.tid}"
+
+
+class SlowPanel(TablePanel):
+    """Calls over their threshold, newest first.
+
+    Nothing is selected at first, and the newest are on show. A call that is selected stays, and
+    stays where it is on the screen, while newer ones come.
+    """
+
+    columns: tuple[Column, ...] = (
+        Column("time", "", 8, rank=0),
+        Column("name", "", 10, rank=1),
+        Column("duration", "took", 6, align=">", rank=2),
+        Column("comm", "process", 8, rank=3),
+        Column("ids", "pid/tid", 7, rank=4),
+        Column("result", "result", 6, align=">", rank=5),
+        Column("args", "arguments", 9, 400, rank=6, share=1),
+    )
+    empty = "no call took longer than its threshold"
+
+    def __init__(self, state: UiState, format_args: Callable[[SlowCall], str] = registers) -> None:
+        """A panel that writes arguments as ``format_args`` says (safe text)."""
+        super().__init__(state)
+        self._format_args = format_args
+        self._calls: Sequence[SlowCall] = ()
+        self.selected: SlowCall | None = None
+
+    @override
+    def update(self, scene: Scene | None, state: UiState) -> None:
+        before = self.selected_index()
+        super().update(scene, state)
+        calls: Sequence[SlowCall] = scene.slow if scene else ()
+        if state.detail:
+            calls = [call for call in calls if call.syscall == state.syscall]
+        self._calls = calls
+        after = self.selected_index()
+        if after is None:
+            self.selected = None
+            self.offset = 0
+        elif before is not None:
+            self.offset += after - before
+
+    @override
+    def title(self) -> str:
+        if self.state.detail and self.state.syscall:
+            return f"Slow calls {self.state.syscall.name}"
+        return "Slow calls"
+
+    @override
+    def length(self) -> int:
+        return len(self._calls)
+
+    @override
+    def selected_index(self) -> int | None:
+        if self.selected is None:
+            return None
+        return next((i for i, call in enumerate(self._calls) if call is self.selected), None)
+
+    @override
+    def select(self, index: int) -> None:
+        self.selected = self._calls[index]
+
+    @override
+    def placed(self, columns: int) -> list[Placed]:
+        # These are as wide as what is on show, so that the arguments get all that can be spared.
+        on_show = [self._calls[i] for i in self.window(self.rows_on_show)]
+        longest = {
+            "name": max((units.width(call.syscall.name) for call in on_show), default=0),
+            "comm": max((units.width(call.comm) for call in on_show), default=0),
+            "ids": max((len(_ids(call)) for call in on_show), default=0),
+            "result": max((len(result(call)) for call in on_show), default=0),
+        }
+        fitted = [
+            replace(column, least=max(column.least, min(longest.get(column.name, 0), 22)))
+            for column in self.columns
+        ]
+        return place(fitted, columns - 2)
+
+    @override
+    def cells(self, indices: Sequence[int], placed: Sequence[Placed]) -> list[list[Line]]:
+        return [[self._cell(item, self._calls[i]) for item in placed] for i in indices]
+
+    def _cell(self, item: Placed, call: SlowCall) -> Line:
+        match item.column.name:
+            case "time":
+                at = time.localtime(call.time_ns // 1_000_000_000)
+                return [("dim", time.strftime("%H:%M:%S", at))]
+            case "name":
+                return [("name", call.syscall.name)]
+            case "duration":
+                return [("warn", units.duration(call.duration_ns))]
+            case "comm":
+                return [("text", call.comm)]
+            case "ids":
+                return [("dim", _ids(call))]
+            case "result":
+                return [("error" if call.errno is not None else "text", result(call))]
+        return [("dim", self._format_args(call))]
+
+    @override
+    def highlighted(self, focus: bool) -> bool:
+        return focus

@@ -1,0 +1,2 @@
+/* Read first by bcc. What its own headers ask of the kernel's configuration. */
+#define CONFIG_BPF_SYSCALL 1

@@ -1,0 +1,211 @@
+"""Compiles, loads and attaches the probe; the only place that imports bcc.
+
+bcc wants kernel headers, which most machines do not have and the probe does not use. It is pointed
+at ``kernel_headers/`` instead, which has the few definitions that bcc's own headers ask for.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sysdash.errors import CannotCollect
+
+_HERE = Path(__file__).parent
+
+INSTALL_BCC = (
+    "install python3-bpfcc (Debian, Ubuntu), python3-bcc (Fedora, openSUSE) or python-bcc (Arch)"
+)
+
+NEEDS = (
+    "sysdash reads system calls with BPF: it needs root, or the capabilities CAP_BPF and "
+    "CAP_PERFMON (and CAP_SYS_RESOURCE before Linux 5.11)"
+)
+
+
+_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39
+"""include/uapi/linux/capability.h."""
+
+
+def require_privileges() -> None:
+    """Check that the user may load the probe, before anything is built up for it.
+
+    Raises:
+        CannotCollect: the user may not.
+    """
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("CapEff:"):
+            held = int(line.split()[1], 16)
+            if held >> _CAP_SYS_ADMIN & 1 or (held >> _CAP_PERFMON & held >> _CAP_BPF & 1):
+                return
+    raise CannotCollect(NEEDS, "run it through sudo")
+
+
+@contextmanager
+def _own_headers() -> Iterator[None]:
+    name = "BCC_KERNEL_SOURCE"
+    before = os.environ.get(name)
+    os.environ[name] = str(_HERE / "kernel_headers")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+def _import_bcc() -> Any:
+    try:
+        import bcc
+    except ImportError as error:
+        raise CannotCollect(
+            f"bcc's Python module cannot be imported ({error})", INSTALL_BCC
+        ) from None
+    if not hasattr(bcc, "BPF"):
+        raise CannotCollect(f"{bcc.__file__} is not the BPF Compiler Collection", INSTALL_BCC)
+    return bcc
+
+
+class Program:
+    """One compiled BPF source file: its maps, and the programs of it that are attached.
+
+    Use as a context manager, or call :meth:`close`; both detach everything.
+    """
+
+    def __init__(self, source: str, defines: Mapping[str, int]) -> None:
+        """Compile ``source``, a file beside this module, and create its maps.
+
+        Raises:
+            CannotCollect: bcc is missing, does not work here, or the user may not use BPF.
+        """
+        bcc = _import_bcc()
+        self._kind = bcc.BPF.RAW_TRACEPOINT
+        self._lib = bcc.lib
+        self._links = ExitStack()
+        flags = [f"-I{_HERE}", "-Wno-unused-function"]
+        flags += [f"-D{name}={value}" for name, value in defines.items()]
+        try:
+            with _own_headers():
+                self._bpf = bcc.BPF(src_file=str(_HERE / source).encode(), cflags=flags)
+        except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
+            if os.geteuid():
+                raise CannotCollect(NEEDS, "run it through sudo") from None
+            raise CannotCollect(
+                f"bcc cannot compile the probe ({error})", "run `sysdash doctor`"
+            ) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def attach(self, function: str, tracepoint: str) -> int:
+        """Load a function and attach it to a raw tracepoint; returns the program's descriptor.
+
+        Raises:
+            CannotCollect: the kernel refuses it.
+        """
+        try:
+            loaded = self._bpf.load_func(function.encode(), self._kind)
+        except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
+            raise CannotCollect(f"the kernel does not load the probe ({error})", NEEDS) from None
+        link = self._lib.bpf_attach_raw_tracepoint(loaded.fd, tracepoint.encode())
+        if link < 0:
+            reason = os.strerror(ctypes.get_errno() or -link)
+            raise CannotCollect(f"the raw tracepoint {tracepoint} cannot be used: {reason}", NEEDS)
+        self._links.callback(os.close, link)
+        return int(loaded.fd)
+
+    def close(self) -> None:
+        """Detach the programs, the last attached first, and free the maps."""
+        self._links.close()
+        self._bpf.cleanup()
+
+    def fd(self, table: str) -> int:
+        """A map's descriptor."""
+        return int(self._lib.bpf_table_fd(self._bpf.module, table.encode()))
+
+    def mapped(self, table: str, dtype: np.dtype[np.void], length: int) -> npt.NDArray[np.void]:
+        """A memory-mapped array map as a writable array of shape (length,).
+
+        Raises:
+            CannotCollect: the compiler laid out its records otherwise than ``dtype``.
+        """
+        self.check_layout(table, dtype)
+        size = -(-length * dtype.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory = mmap.mmap(self.fd(table), size, mmap.MAP_SHARED)
+        return np.frombuffer(memory, dtype=dtype, count=length)
+
+    def check_layout(self, table: str, dtype: np.dtype[np.void]) -> None:
+        """Compare a map's record with a dtype: size, and every field's name, offset and size.
+
+        Raises:
+            CannotCollect: they differ.
+        """
+        found = layout_of(self._bpf[table.encode()].Leaf)
+        wanted = layout_of_dtype(dtype)
+        if found != wanted:
+            raise CannotCollect(
+                f"the probe's {table} is {found}, but sysdash reads {wanted}", "reinstall sysdash"
+            )
+
+    def update(self, table: str, key: bytes, value: bytes) -> None:
+        """Write one entry of a map.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        result = self._lib.bpf_update_elem(
+            self.fd(table), ctypes.c_char_p(key), ctypes.c_char_p(value), 0
+        )
+        if result < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, f"BPF map {table}: {os.strerror(error)}")
+
+    def open_ring(self, table: str, receive: Any) -> None:
+        """Have :meth:`read_rings` call ``receive(context, data, size)`` for each record."""
+        self._bpf[table.encode()].open_ring_buffer(receive)
+
+    def read_rings(self) -> None:
+        """Take what is in the ring buffers; never waits."""
+        self._bpf.ring_buffer_consume()
+
+
+def layout_of(record: type[ctypes.Structure]) -> list[tuple[str, int, int]]:
+    """The fields of a ctypes structure as (name, offset, size); last ("", 0, the whole size)."""
+    fields = []
+    for name, *_ in record._fields_:
+        place = getattr(record, name)
+        fields.append((name, place.offset, place.size))
+    return [*fields, ("", 0, ctypes.sizeof(record))]
+
+
+def layout_of_dtype(dtype: np.dtype[np.void]) -> list[tuple[str, int, int]]:
+    """The same of a numpy dtype."""
+    fields = [
+        (name, int(offset), int(kind.itemsize))
+        for name, (kind, offset, *_) in (dtype.fields or {}).items()
+    ]
+    return [*fields, ("", 0, dtype.itemsize)]
+
+
+def missed_runs(program_fd: int) -> int:
+    """How often the kernel skipped a program because it was already running on that CPU.
+
+    The kernel counts this since 5.12 (``recursion_misses``); before, 0 is returned.
+    """
+    for line in Path(f"/proc/self/fdinfo/{program_fd}").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "recursion_misses":
+            return int(value)
+    return 0

@@ -1,0 +1,704 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Count and time every system call, per (process, syscall, ABI, errno).
+ *
+ * sys_enter leaves the time in task storage; sys_exit adds the call to a row. Rows lie in a
+ * memory-mapped array: two banks, in each a segment for every CPU, so that only one CPU writes to a
+ * row and no atomic operation is needed (a raw tracepoint program is not re-entered on a CPU: the
+ * kernel skips the second one and counts it in recursion_misses, which user space reports).
+ *
+ * What a thread is doing lies in a slot of a plain array, found by the address of its saved registers
+ * (the top of its kernel stack, so no two living threads share it): reading an array costs no call
+ * of a helper, which is what a probe's time goes to. A slot belongs to the first thread that claims
+ * it, until that thread ends. Threads whose slot is another's use task storage.
+ *
+ * A thread remembers the rows it used last; a per-CPU index finds the others. Both may forget: a
+ * row that is not found is begun anew, and user space merges rows with the same key.
+ *
+ * User space swaps banks by raising config.epoch, waits for running programs to end, then reads and
+ * clears the old bank. All that threads remember of an older epoch is void, filter verdicts too, so
+ * who is traced is decided once per thread and epoch and costs the common path nothing.
+ *
+ * Defines given by the loader:
+ *   CPUS, ROWS_PER_CPU, SLOTS          sizes; SLOTS is a power of two
+ *   RING_BYTES                         size of the slow-call ring, a power of two of pages
+ *   TASK_*, PID_*, UPID_*, NS_*        offsets from the running kernel's BTF
+ *   TASK_STATUS                        offset of thread_info.status, where the CPU has compat calls
+ *   STACK_SHIFT                        log2 of a kernel stack's size
+ *   THREADS_HASH                       its size, if the kernel has no task storage for tracing (< 5.13)
+ */
+#include "sysdash.h"
+#include "statistics.h"
+
+#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
+#define X32_BIT 0x40000000
+#define MAX_ERRNO 4095
+#define NSEC_PER_SEC 1000000000ULL
+
+#define CACHE 16   /* rows that a thread remembers; a power of two */
+#define WAYS 8	   /* index entries in a cache line */
+#define NS_DEPTH 8 /* PID namespaces that are looked through */
+
+/* Rows at a segment's end that only the `other` process may use. */
+#define OTHER_ROWS 512
+#define INDEX_LINES (2 * ROWS_PER_CPU / WAYS)
+
+#define NO_TAG (~0ULL)
+
+/* A thread, in its slot or in task storage. */
+struct thread {
+	__u64 regs;	/* whose slot it is; 0: nobody's */
+	__u64 start_ns; /* 0: not inside a call */
+	__s32 nr;
+	__u16 abi;
+	__u16 skip;  /* its calls are not wanted */
+	__u32 epoch; /* of all below and of skip */
+	__u32 slot;  /* in task storage: the slot it claimed, plus one */
+	struct {
+		__u64 tag;
+		__u32 row;
+		__u32 unused;
+	} cache[CACHE];
+};
+
+struct index_line {
+	struct {
+		__u32 epoch;
+		__u32 row;
+	} way[WAYS];
+};
+
+struct id_key {
+	__u32 kind;
+	__u32 id;
+};
+
+struct comm_key {
+	u64 words[COMM_LEN / 8];
+};
+
+/* Who is calling, as user space sees it. */
+struct identity {
+	__u32 pid;
+	__u32 tid;
+	__u32 ppid;
+	struct comm_key comm;
+};
+
+BPF_F_TABLE("array", u32, struct config, config, 1, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct syscall_config, syscall_config, ABIS *SYSCALLS, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct row, rows, 2 * CPUS *ROWS_PER_CPU, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct cpu, cpus, CPUS, BPF_F_MMAPABLE);
+BPF_ARRAY(row_index, struct index_line, CPUS *INDEX_LINES);
+BPF_HASH(filter_ids, struct id_key, u8, 4096);
+BPF_HASH(filter_comms, struct comm_key, u8, 1024);
+BPF_HASH(filter_cgroups, u64, u8, 1024);
+BPF_RINGBUF_OUTPUT(events, RING_BYTES / 4096);
+/* Never used: tells the loader how the compiler laid out an event, as the others do for theirs. */
+BPF_ARRAY(event_layout, struct event, 1);
+/* Writing to a map of maps returns when no program runs that had begun before. */
+BPF_ARRAY(barrier_target, u32, 1);
+BPF_ARRAY_OF_MAPS(barrier, "barrier_target", 1);
+
+BPF_F_TABLE("array", u32, struct thread, slots, SLOTS, BPF_F_MMAPABLE);
+/* Inserting is atomic: of two threads that want a slot, one gets it. */
+BPF_HASH(claims, u32, u64, SLOTS);
+
+#ifdef THREADS_HASH
+BPF_HASH(threads, u32, struct thread, THREADS_HASH);
+#else
+BPF_TASK_STORAGE(threads, struct thread);
+#endif
+
+static __always_inline struct config *get_config(void)
+{
+	u32 zero = 0;
+
+	return config.lookup(&zero);
+}
+
+#ifdef THREADS_HASH
+static __always_inline struct thread *stored_thread(struct task_struct *task, bool create)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+	struct thread *thread = threads.lookup(&tid);
+
+	if (!thread && create) {
+		struct thread zero = {};
+
+		thread = threads.lookup_or_try_init(&tid, &zero);
+	}
+	return thread;
+}
+
+static __always_inline void forget(struct thread *stored)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+
+	threads.delete(&tid);
+}
+#else
+static __always_inline struct thread *stored_thread(struct task_struct *task, bool create)
+{
+	return threads.task_storage_get(task, 0, create ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+}
+
+/* The kernel frees it with the task. */
+static __always_inline void forget(struct thread *stored)
+{
+	stored->start_ns = 0;
+	stored->slot = 0;
+}
+#endif
+
+static __always_inline u32 slot_of(u64 regs)
+{
+	return (regs >> STACK_SHIFT) * 0x9e3779b97f4a7c15ULL >> 32 & (SLOTS - 1);
+}
+
+/* Take a free slot for the calls to come; not inside a call, whose start is in task storage. */
+static __always_inline void claim(struct thread *stored, struct thread *slot, u32 number, u64 regs)
+{
+	if (slot->regs || stored->slot || claims.insert(&number, &regs))
+		return;
+	stored->slot = number + 1;
+	slot->start_ns = 0;
+	slot->epoch = 0;
+	slot->skip = 0;
+	slot->regs = regs;
+}
+
+static __always_inline void release(struct thread *stored)
+{
+	u32 number = stored->slot - 1;
+	struct thread *slot;
+
+	if (!stored->slot)
+		return;
+	slot = slots.lookup(&number);
+	if (slot)
+		slot->regs = 0;
+	claims.delete(&number);
+}
+
+static __always_inline void count_lost(u32 cpu_nr)
+{
+	struct cpu *cpu = cpus.lookup(&cpu_nr);
+
+	if (cpu)
+		cpu->lost++;
+}
+
+static __always_inline u16 current_abi(struct task_struct *task, u32 nr)
+{
+#ifdef TASK_STATUS
+	/* A typed pointer: the verifier checks this load and the kernel makes it safe. */
+	if (*(volatile u32 *)((char *)task + TASK_STATUS) & TS_COMPAT)
+		return ABI_IA32;
+	if (nr & X32_BIT && nr != (u32)-1)
+		return ABI_X32;
+#endif
+	return ABI_NATIVE;
+}
+
+int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	u32 nr = ctx->args[1], number = slot_of(ctx->args[0]);
+	struct thread *thread = slots.lookup(&number);
+	u16 abi;
+
+	if (!thread)
+		return 0;
+	if (thread->regs != ctx->args[0]) {
+		thread = stored_thread(task, true);
+		if (!thread)
+			return 0; /* counted without a time when it returns */
+	}
+	if (thread->skip)
+		return 0;
+	abi = current_abi(task, nr);
+	thread->nr = abi == ABI_X32 ? nr & ~X32_BIT : nr;
+	thread->abi = abi;
+	thread->start_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* The number of a struct pid in the wanted namespace; 0 where it has none. */
+static __always_inline u32 visible_nr(void *pid, struct config *conf)
+{
+	u32 level = 0, nr = 0, ino = 0;
+	void *ns = NULL;
+	int i;
+
+	bpf_probe_read_kernel(&level, sizeof(level), pid + PID_LEVEL);
+#pragma clang loop unroll(disable)
+	for (i = 0; i < NS_DEPTH; i++) {
+		void *upid = pid + PID_NUMBERS + i * UPID_SIZE;
+
+		if (i > level)
+			break;
+		bpf_probe_read_kernel(&ns, sizeof(ns), upid + UPID_NS);
+		bpf_probe_read_kernel(&ino, sizeof(ino), ns + NS_INUM);
+		if (ino == conf->pid_ns) {
+			bpf_probe_read_kernel(&nr, sizeof(nr), upid + UPID_NR);
+			return nr;
+		}
+	}
+	return 0;
+}
+
+static __always_inline u32 task_nr(void *task, struct config *conf)
+{
+	void *pid = NULL;
+	u32 nr = 0;
+
+	if (!conf->pid_ns) {
+		bpf_probe_read_kernel(&nr, sizeof(nr), task + TASK_PID);
+		return nr;
+	}
+	bpf_probe_read_kernel(&pid, sizeof(pid), task + TASK_THREAD_PID);
+	return pid ? visible_nr(pid, conf) : 0;
+}
+
+static __always_inline void identify(struct identity *who, struct config *conf)
+{
+	void *task = (void *)bpf_get_current_task_btf(), *leader = NULL, *parent = NULL;
+
+	bpf_probe_read_kernel(&leader, sizeof(leader), task + TASK_GROUP_LEADER);
+	bpf_probe_read_kernel(&parent, sizeof(parent), task + TASK_REAL_PARENT);
+	bpf_probe_read_kernel(&parent, sizeof(parent), parent + TASK_GROUP_LEADER);
+	who->tid = task_nr(task, conf);
+	who->pid = task_nr(leader, conf);
+	who->ppid = task_nr(parent, conf);
+	/* The process is known by its first thread's name, as in ps and htop. */
+	bpf_probe_read_kernel(&who->comm, sizeof(who->comm), leader + TASK_COMM);
+}
+
+static __always_inline bool id_passes(u32 kind, u32 id)
+{
+	struct id_key key = {.kind = kind, .id = id};
+
+	return filter_ids.lookup(&key) != NULL;
+}
+
+static __always_inline bool cgroup_passes(void)
+{
+	u64 id = bpf_get_current_cgroup_id();
+	int level;
+
+	if (filter_cgroups.lookup(&id))
+		return true;
+	/* A cgroup stands for everything below it. */
+#pragma clang loop unroll(disable)
+	for (level = 0; level < 16; level++) {
+		id = bpf_get_current_ancestor_cgroup_id(level);
+		if (!id)
+			break;
+		if (filter_cgroups.lookup(&id))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline bool task_passes(struct identity *who, struct config *conf)
+{
+	struct comm_key thread = {};
+	u32 flags = conf->flags;
+
+	if (conf->self_pid && who->pid == conf->self_pid)
+		return false;
+	if (flags & FILTER_PID && !id_passes(ID_PID, who->pid))
+		return false;
+	if (flags & FILTER_TID && !id_passes(ID_TID, who->tid))
+		return false;
+	if (flags & FILTER_PPID && !id_passes(ID_PPID, who->ppid))
+		return false;
+	if (flags & FILTER_COMM) {
+		bpf_get_current_comm(&thread, sizeof(thread));
+		if (!filter_comms.lookup(&thread) && !filter_comms.lookup(&who->comm))
+			return false;
+	}
+	if (flags & FILTER_CGROUP && !cgroup_passes())
+		return false;
+	return true;
+}
+
+/* A new epoch for this thread: forget its rows, decide again whether it is traced. */
+static __always_inline void renew(struct thread *thread, struct config *conf)
+{
+	struct identity who = {};
+	int i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < CACHE; i++)
+		thread->cache[i].tag = NO_TAG;
+	identify(&who, conf);
+	thread->skip = !task_passes(&who, conf);
+	thread->epoch = conf->epoch;
+}
+
+static __always_inline u64 make_tag(s32 nr, u16 errno, u16 abi, u32 cpu)
+{
+	return (u64)(u32)nr << 32 | (u32)errno << 20 | (u32)abi << 18 | cpu;
+}
+
+static __always_inline u64 mix(u64 hash, u64 value)
+{
+	hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 29;
+}
+
+static __always_inline bool row_is(struct row *row, u64 tag, struct identity *who)
+{
+	u64 *have = (u64 *)row->comm, *want = who->comm.words;
+
+	return row->key == tag && row->pid == who->pid && row->tid == who->tid &&
+	       have[0] == want[0] && have[1] == want[1];
+}
+
+static __always_inline struct row *begin_row(u32 number, u64 tag, struct identity *who, s32 nr,
+					     u16 errno, u16 abi)
+{
+	struct row *row = rows.lookup(&number);
+
+	if (!row)
+		return NULL;
+	row->key = tag;
+	row->pid = who->pid;
+	row->tid = who->tid;
+	row->ppid = who->ppid;
+	row->nr = nr;
+	row->errno = errno;
+	row->abi = abi;
+	row->cgroup = bpf_get_current_cgroup_id();
+	row->min_ns = ~0ULL;
+	__builtin_memcpy(row->comm, &who->comm, sizeof(row->comm));
+	return row;
+}
+
+/* The slow way to a row: through the index, beginning a row where there is none. */
+static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 errno,
+					    u16 abi, u32 cpu_nr, u32 *number)
+{
+	u32 epoch = conf->epoch, bank = epoch & 1, line_nr, free_way = WAYS;
+	u64 tag = make_tag(nr, errno, abi, cpu_nr), hash;
+	struct identity who = {};
+	struct index_line *line;
+	struct row *row;
+	struct cpu *cpu;
+	int i;
+
+	identify(&who, conf);
+	if (!(conf->flags & BY_TID))
+		who.tid = 0;
+	cpu = cpus.lookup(&cpu_nr);
+	if (!cpu)
+		return NULL;
+	if (cpu->used[bank] >= ROWS_PER_CPU - OTHER_ROWS) {
+		/* No room for more processes: pid 0 takes the calls of all new ones. */
+		who.pid = who.tid = who.ppid = 0;
+		__builtin_memset(&who.comm, 0, sizeof(who.comm));
+	}
+	hash = mix(mix(tag, (u64)who.pid << 32 | who.tid), who.comm.words[0]);
+	hash = mix(hash, who.comm.words[1]);
+	line_nr = cpu_nr * INDEX_LINES + (hash >> 32) % INDEX_LINES;
+	line = row_index.lookup(&line_nr);
+	if (!line)
+		return NULL;
+#pragma clang loop unroll(disable)
+	for (i = 0; i < WAYS; i++) {
+		if (line->way[i].epoch != epoch) {
+			free_way = i;
+			break;
+		}
+		*number = line->way[i].row;
+		row = rows.lookup(number);
+		if (row && row_is(row, tag, &who))
+			return row;
+	}
+	if (cpu->used[bank] >= ROWS_PER_CPU) {
+		cpu->lost++;
+		return NULL;
+	}
+	*number = (bank * CPUS + cpu_nr) * ROWS_PER_CPU + cpu->used[bank];
+	cpu->used[bank]++;
+	/* A full line forgets one of its rows, which will then be begun twice and merged. */
+	if (free_way == WAYS)
+		free_way = hash;
+	line->way[free_way & (WAYS - 1)].epoch = epoch;
+	line->way[free_way & (WAYS - 1)].row = *number;
+	return begin_row(*number, tag, &who, nr, errno, abi);
+}
+
+static __always_inline void add_time(struct row *row, u64 ns)
+{
+	row->total_ns += ns;
+	if (ns < row->min_ns)
+		row->min_ns = ns;
+	if (ns > row->max_ns)
+		row->max_ns = ns;
+	add_square(&row->squares_low, &row->squares_high, ns);
+	row->hist[bucket_of(ns) & (BUCKETS - 1)]++;
+}
+
+/* The row of a call, from what the thread remembers or else from the index. */
+static __always_inline struct row *row_of(struct thread *thread, struct config *conf, s32 nr,
+					  u16 errno, u16 abi, u32 cpu)
+{
+	u64 tag = make_tag(nr, errno, abi, cpu);
+	u32 slot = (nr ^ errno ^ cpu << 2) & (CACHE - 1);
+	struct row *row;
+	u32 number;
+
+	if (thread->cache[slot].tag == tag) {
+		number = thread->cache[slot].row;
+		return rows.lookup(&number);
+	}
+	row = find_row(conf, nr, errno, abi, cpu, &number);
+	if (row) {
+		thread->cache[slot].tag = tag;
+		thread->cache[slot].row = number;
+	}
+	return row;
+}
+
+static __always_inline bool is_sigreturn(s32 nr, u16 abi)
+{
+#ifdef TASK_STATUS
+	if (abi == ABI_IA32)
+		return nr == 119 || nr == 173;
+	return nr == 15 || nr == 513;
+#else
+	return nr == 139;
+#endif
+}
+
+/* Calls that return 0 in a process that never entered them. */
+static __always_inline bool is_fork(s32 nr, u16 abi)
+{
+	if (nr == 435) /* clone3 has the same number everywhere */
+		return true;
+#ifdef TASK_STATUS
+	if (abi == ABI_IA32)
+		return nr == 2 || nr == 120 || nr == 190;
+	return nr >= 56 && nr <= 58;
+#else
+	return nr == 220;
+#endif
+}
+
+static __always_inline struct syscall_config *get_syscall_config(s32 nr, u16 abi)
+{
+	u32 number = abi * SYSCALLS + (u32)nr;
+
+	return (u32)nr < SYSCALLS ? syscall_config.lookup(&number) : NULL;
+}
+
+static __always_inline bool syscall_passes(struct config *conf, s32 nr, u16 abi)
+{
+	struct syscall_config *asked = get_syscall_config(nr, abi);
+
+	return asked ? !asked->drop : !(conf->flags & DROP_UNKNOWN);
+}
+
+static __always_inline bool over_limit(struct cpu *cpu, struct config *conf, u64 now)
+{
+	if (now - cpu->window_ns >= NSEC_PER_SEC) {
+		cpu->window_ns = now;
+		cpu->window_calls = 0;
+	}
+	return cpu->window_calls++ >= conf->slow_per_second;
+}
+
+static __always_inline u64 argument(void *regs, u32 offset, u16 abi)
+{
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), regs + offset);
+	return abi == ABI_IA32 ? (u32)value : value;
+}
+
+/* Every call over the smallest threshold comes here; few are far enough over their own. */
+static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx,
+				      struct config *conf, u32 cpu_nr, s32 nr, u16 abi, u64 now,
+				      u64 ns)
+{
+	struct syscall_config *asked = get_syscall_config(nr, abi);
+	void *regs = (void *)ctx->args[0];
+	struct identity who = {};
+	struct event *event;
+	struct cpu *cpu;
+
+	if (asked && ns < asked->threshold_ns)
+		return;
+	cpu = cpus.lookup(&cpu_nr);
+	if (!cpu)
+		return;
+	if (over_limit(cpu, conf, now)) {
+		cpu->limited++;
+		return;
+	}
+	event = events.ringbuf_reserve(sizeof(*event));
+	if (!event) {
+		cpu->ring_full++;
+		return;
+	}
+	identify(&who, conf);
+	event->end_ns = now;
+	event->duration_ns = ns;
+	event->ret = ctx->args[1];
+	event->pid = who.pid;
+	event->tid = who.tid;
+	event->nr = nr;
+	event->abi = abi;
+	event->cpu = cpu_nr;
+	event->flags = 0;
+	event->reserved = 0;
+	__builtin_memcpy(event->comm, &who.comm, sizeof(event->comm));
+	/* The registers still hold what the call was given. */
+	if (abi == ABI_IA32) {
+		event->args[0] = argument(regs, IA32_ARG0, abi);
+		event->args[1] = argument(regs, IA32_ARG1, abi);
+		event->args[2] = argument(regs, IA32_ARG2, abi);
+		event->args[3] = argument(regs, IA32_ARG3, abi);
+		event->args[4] = argument(regs, IA32_ARG4, abi);
+		event->args[5] = argument(regs, IA32_ARG5, abi);
+	} else {
+		event->args[0] = argument(regs, REGS_ARG0, abi);
+		event->args[1] = argument(regs, REGS_ARG1, abi);
+		event->args[2] = argument(regs, REGS_ARG2, abi);
+		event->args[3] = argument(regs, REGS_ARG3, abi);
+		event->args[4] = argument(regs, REGS_ARG4, abi);
+		event->args[5] = argument(regs, REGS_ARG5, abi);
+	}
+	/* User space reads at its own pace. */
+	events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+/* What remains of a call whose start was not seen: one that began before the probe was there, or
+ * that seccomp refused before sys_enter. False for the second return of a fork.
+ */
+static __always_inline bool unseen_call(struct bpf_raw_tracepoint_args *ctx, s32 *nr, u16 *abi)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	void *regs = (void *)ctx->args[0];
+	u32 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), regs + REGS_NR);
+	*abi = current_abi(task, number);
+	*nr = *abi == ABI_X32 ? number & ~X32_BIT : number;
+	/* rt_sigreturn takes the number away with the registers it restores. */
+	if (*nr == -1)
+		return false;
+	return !(is_fork(*nr, *abi) && ctx->args[1] == 0);
+}
+
+/* A call has ended, or will never end (`ended_ns` 0). */
+static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
+				   struct config *conf, u32 cpu_nr, u64 end_ns, u64 ret)
+{
+	u64 start_ns = thread->start_ns, ns;
+	u16 errno = 0, abi = thread->abi;
+	s32 nr = thread->nr;
+	struct row *row;
+
+	thread->start_ns = 0;
+	if (thread->epoch != (u32)conf->epoch)
+		renew(thread, conf);
+	if (thread->skip)
+		return;
+	if (!start_ns && !unseen_call(ctx, &nr, &abi))
+		return;
+	if (ret >= (u64)-MAX_ERRNO && !is_sigreturn(nr, abi))
+		errno = -ret;
+	if (conf->flags & (FILTER_SYSCALL | FILTER_ERRNO)) {
+		if (conf->flags & FILTER_SYSCALL && !syscall_passes(conf, nr, abi))
+			return;
+		if (conf->flags & FILTER_ERRNO &&
+		    !(conf->errnos[errno >> 6 & 63] >> (errno & 63) & 1))
+			return;
+	}
+	row = row_of(thread, conf, nr, errno, abi, cpu_nr);
+	if (!row) {
+		count_lost(cpu_nr);
+		return;
+	}
+	row->count++;
+	if (!start_ns || !end_ns) {
+		row->untimed++;
+		return;
+	}
+	ns = end_ns - start_ns;
+	add_time(row, ns);
+	if (ns >= conf->slow_min_ns)
+		slow_call(ctx, conf, cpu_nr, nr, abi, end_ns, ns);
+}
+
+int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 now = bpf_ktime_get_ns(), regs = ctx->args[0];
+	u32 cpu_nr = bpf_get_smp_processor_id(), number = slot_of(regs);
+	struct thread *slot = slots.lookup(&number), *thread = slot;
+	struct config *conf = get_config();
+
+	if (!conf || !slot)
+		return 0;
+	if (slot->regs != regs) {
+		thread = stored_thread((void *)bpf_get_current_task_btf(), true);
+		if (!thread) {
+			count_lost(cpu_nr);
+			return 0;
+		}
+	}
+	finish(ctx, thread, conf, cpu_nr, now, ctx->args[1]);
+	if (thread != slot)
+		claim(thread, slot, number, regs);
+	return 0;
+}
+
+/* A thread ends, inside exit or exit_group: counted here, for it never returns. */
+int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct thread *stored = stored_thread(task, false), *thread = stored;
+	struct config *conf = get_config();
+	u32 number;
+
+	if (!conf || !stored)
+		return 0;
+	if (stored->slot) {
+		number = stored->slot - 1;
+		thread = slots.lookup(&number);
+		if (!thread)
+			return 0;
+	}
+	if (thread->start_ns)
+		finish(ctx, thread, conf, bpf_get_smp_processor_id(), 0, 0);
+	release(stored);
+	forget(stored);
+	return 0;
+}
+
+/* A thread has a new name, from exec or its own wish: its calls get rows of that name. */
+int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct thread *stored, *slot;
+	u32 number;
+
+	/* Another thread's name is seen when the epoch changes. */
+	if (ctx->args[0] != (u64)task)
+		return 0;
+	stored = stored_thread(task, false);
+	if (!stored)
+		return 0;
+	stored->epoch = 0;
+	if (stored->slot) {
+		number = stored->slot - 1;
+		slot = slots.lookup(&number);
+		if (slot)
+			slot->epoch = 0;
+	}
+	return 0;
+}

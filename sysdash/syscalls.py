@@ -1,0 +1,157 @@
+"""System calls and errors: numbers to names and back, for each ABI of x86-64.
+
+The numbers come from the kernel's own tables by way of the ``system-calls`` package.
+"""
+
+from __future__ import annotations
+
+import errno
+from functools import cache
+
+import system_calls
+
+NATIVE = 0
+"""ABI code: the 64-bit table."""
+
+IA32 = 1
+"""ABI code: the 32-bit table, of ia32 programs and of ``int $0x80``."""
+
+X32 = 2
+"""ABI code: the x32 table; its numbers are taken with or without their bit 30."""
+
+_ARCHITECTURES = ("x86_64", "i386", "x32")
+_SUFFIXES = ("", " (ia32)", " (x32)")
+_X32_BIT = 0x4000_0000  # __X32_SYSCALL_BIT, arch/x86/include/uapi/asm/unistd.h
+
+MAX_ERRNO = 4095
+"""The largest number a failed call can return, negated (include/linux/err.h)."""
+
+# include/linux/errno.h: restarts of interrupted calls, which a tracer sees and a program does not,
+# and errors of drivers and NFS that can leak. And one that Python's module lacks.
+_KERNEL_ERRNOS = {
+    133: "EHWPOISON",
+    512: "ERESTARTSYS",
+    513: "ERESTARTNOINTR",
+    514: "ERESTARTNOHAND",
+    515: "ENOIOCTLCMD",
+    516: "ERESTART_RESTARTBLOCK",
+    517: "EPROBE_DEFER",
+    518: "EOPENSTALE",
+    519: "ENOPARAM",
+    521: "EBADHANDLE",
+    522: "ENOTSYNC",
+    523: "EBADCOOKIE",
+    524: "ENOTSUPP",
+    525: "ETOOSMALL",
+    526: "ESERVERFAULT",
+    527: "EBADTYPE",
+    528: "EJUKEBOX",
+    529: "EIOCBQUEUED",
+    530: "ERECALLCONFLICT",
+    531: "ENOGRACE",
+}
+
+# Where C has two names for a number, the one that the kernel and strace use.
+_PREFERRED_ERRNOS = {11: "EAGAIN", 35: "EDEADLK", 95: "EOPNOTSUPP"}
+
+_ERRNO_NAMES = {**errno.errorcode, **_PREFERRED_ERRNOS, **_KERNEL_ERRNOS}
+
+# The calls that do nothing but wait: for a descriptor, a signal, a child, a lock, a time.
+# A read that blocks is not among them, because most reads do work.
+_WAITING = frozenset(
+    """
+    poll ppoll select _newselect pselect6 epoll_wait epoll_wait_old epoll_pwait epoll_pwait2
+    futex futex_wait futex_waitv semop semtimedop
+    nanosleep clock_nanosleep restart_syscall
+    wait4 waitid waitpid
+    pause rt_sigsuspend sigsuspend rt_sigtimedwait
+    io_getevents io_pgetevents
+    accept accept4
+    """.split()
+)
+
+
+@cache
+def _numbers_by_name(abi: int) -> dict[str, int]:
+    table: dict[str, int] = system_calls.syscalls().load_arch_table(_ARCHITECTURES[abi])
+    return {name: nr & ~_X32_BIT for name, nr in table.items()}
+
+
+@cache
+def _names_by_number(abi: int) -> dict[int, str]:
+    return {nr: name for name, nr in _numbers_by_name(abi).items()}
+
+
+def name(nr: int, abi: int = NATIVE) -> str | None:
+    """The kernel's name of a call, or None where the table has no such number."""
+    if abi == X32:
+        nr &= ~_X32_BIT
+    return _names_by_number(abi).get(nr) if nr >= 0 else None
+
+
+@cache
+def display_name(nr: int, abi: int = NATIVE) -> str:
+    """A name to show: ``read``, ``read (ia32)``, ``[unknown: 999]``."""
+    return (name(nr, abi) or f"[unknown: {nr}]") + _SUFFIXES[abi]
+
+
+def numbers(name: str) -> tuple[tuple[int, int], ...]:
+    """Every (number, ABI code) that a name stands for; empty for a name no table knows."""
+    return tuple(
+        (table[name], abi)
+        for abi in range(len(_ARCHITECTURES))
+        if name in (table := _numbers_by_name(abi))
+    )
+
+
+@cache
+def names() -> list[str]:
+    """All names of all ABIs, sorted."""
+    return sorted({name for abi in range(len(_ARCHITECTURES)) for name in _numbers_by_name(abi)})
+
+
+def nearest(name: str) -> list[str]:
+    """Up to three known names that look like ``name``, best first, to help with a typing error."""
+    import difflib
+
+    return difflib.get_close_matches(name.lower(), names(), n=3)
+
+
+@cache
+def waits(nr: int, abi: int = NATIVE) -> bool:
+    """Whether the purpose of a call is to wait, so that its time is not work."""
+    found = name(nr, abi)
+    return found is not None and found.removesuffix("_time64") in _WAITING
+
+
+def errno_of(ret: int) -> int | None:
+    """The error number in a call's return value, -4095 to -1; None for a success.
+
+    Other negative values are successes: addresses, offsets, and results of ``lseek`` on devices.
+    """
+    return -ret if -MAX_ERRNO <= ret < 0 else None
+
+
+def errno_name(number: int) -> str:
+    """``ENOENT`` for 2, also for the numbers that only the kernel uses; else ``errno N``."""
+    return _ERRNO_NAMES.get(number, f"errno {number}")
+
+
+def errno_number(text: str) -> int:
+    """The number of ``"ENOENT"``, ``"enoent"`` or ``"2"``.
+
+    Raises:
+        ValueError: for a name that is unknown or a number outside 1 to 4095.
+    """
+    if text.isascii() and text.isdigit():
+        if 1 <= int(text) <= MAX_ERRNO:
+            return int(text)
+        raise ValueError(f"an error number is 1 to {MAX_ERRNO}, not {text}")
+    wanted = text.upper()
+    for number, found in _KERNEL_ERRNOS.items():
+        if found == wanted:
+            return number
+    value = getattr(errno, wanted, None) if wanted.startswith("E") else None
+    if isinstance(value, int):
+        return value
+    raise ValueError(f"unknown error name: {text}")

@@ -1,0 +1,97 @@
+"""What the user has chosen, and what a frame is drawn from. Plain data: no urwid here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+
+from sysdash.history import Past
+from sysdash.keys import Context
+from sysdash.model import Filter, SlowCall, Syscall, View, view
+
+INTERVALS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""The refresh intervals that + and - go through, in seconds."""
+
+
+class Page(Enum):
+    """The views that v goes through."""
+
+    DASHBOARD = "dashboard"
+    PROCESSES = "processes"
+    ERRORS = "errors"
+
+
+class Prompt(Enum):
+    """What is being asked in the footer; the value is its label."""
+
+    PID = "PID"
+    NAME = "process name or /regex/"
+
+
+@dataclass
+class UiState:
+    """Everything that keys and the mouse change. The app writes it, panels read it.
+
+    Attributes:
+        mode: LIVE or REPLAY.
+        limits: what is collected at all, in words; empty for everything.
+        interval_s: the refresh interval.
+        sort, inverted: the order of tables, see :data:`sysdash.model.SORTS`.
+        filter: what is shown of what is collected.
+        page: the view.
+        detail: whether the selected syscall is opened.
+        syscall: the selected syscall; stays selected while it makes no calls.
+        paused: the picture stands still.
+        sorting: ``s`` was the last key.
+        prompt: the open prompt.
+        help: the help is open.
+    """
+
+    mode: str = "LIVE"
+    limits: str = ""
+    interval_s: float = 1.0
+    sort: str = "rate"
+    inverted: bool = False
+    filter: Filter = field(default_factory=Filter)
+    page: Page = Page.DASHBOARD
+    detail: bool = False
+    syscall: Syscall | None = None
+    paused: bool = False
+    sorting: bool = False
+    prompt: Prompt | None = None
+    help: bool = False
+
+    @property
+    def contexts(self) -> list[Context]:
+        """The contexts in which keys are looked up now, the most special first."""
+        if self.prompt:
+            return [Context.PROMPT]
+        if self.help:
+            return [Context.HELP]
+        where = Context.DETAIL if self.detail else Context[self.page.name]
+        pace = Context.PAUSED if self.paused else Context.LIVE
+        contexts = [where, pace, Context.ALWAYS]
+        if self.filter:
+            contexts.insert(0, Context.FILTERED)
+        if self.sorting:
+            contexts.insert(0, Context.SORTING)
+        return contexts
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What one frame shows: the past up to a moment, and its newest interval under the filter."""
+
+    past: Past
+    view: View
+
+    @cached_property
+    def slow(self) -> list[SlowCall]:
+        """The slow calls that pass the filter, newest first."""
+        return self.view.filter.slow(self.past.slow)
+
+
+def scene(past: Past, shown: Filter) -> Scene:
+    """The past as a filter shows it."""
+    return Scene(past=past, view=view(past.snapshot, shown))

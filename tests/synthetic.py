@@ -1,0 +1,148 @@
+"""Samples and snapshots made from numbers, through the same dtypes and functions as live ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sysdash import syscalls
+from sysdash.buckets import BUCKETS, bucket_of
+from sysdash.history import History
+from sysdash.model import Snapshot, derive
+from sysdash.records import EVENT, ROW, Events, Host, Rows, Sample
+
+START_NS = 1_700_000_000_000_000_000
+SECOND_NS = 1_000_000_000
+HOST = Host("web-3", 2, 0.41, 212, 0.006, 148_000_000)
+
+
+def nr(name: str) -> int:
+    """The native number of a syscall."""
+    return next(number for number, abi in syscalls.numbers(name) if abi == syscalls.NATIVE)
+
+
+@dataclass(frozen=True)
+class Calls:
+    """Some equal calls: ``count`` of them, each of ``latency_ns`` (None: not timed)."""
+
+    name: str
+    count: int
+    latency_ns: int | None = 400
+    pid: int = 1842
+    comm: bytes = b"postgres"
+    errno: int = 0
+    abi: int = 0
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class Slow:
+    """One slow call that ended ``ago_ms`` before its sample."""
+
+    name: str
+    duration_ns: int
+    pid: int = 1842
+    tid: int = 1845
+    comm: bytes = b"postgres"
+    ret: int = 8192
+    args: tuple[int, ...] = (7, 0x7F3152A01000, 8192, 0, 0, 0)
+    ago_ms: int = 10
+
+
+def rows(calls: Sequence[Calls]) -> Rows:
+    """The kernel's rows for these calls, one each."""
+    result = np.zeros(len(calls), dtype=ROW)
+    for row, call in zip(result, calls, strict=True):
+        row["nr"] = nr(call.name) if call.number is None else call.number
+        row["abi"] = call.abi
+        row["pid"] = row["tid"] = call.pid
+        row["comm"] = call.comm
+        row["errno"] = call.errno
+        row["count"] = call.count
+        if call.latency_ns is not None:
+            total = call.count * call.latency_ns
+            squares = total * call.latency_ns
+            row["total_ns"] = total
+            row["min_ns"] = row["max_ns"] = call.latency_ns
+            row["squares_low"], row["squares_high"] = squares % 2**64, squares >> 64
+            row["hist"][bucket_of(call.latency_ns)] = call.count
+    return result
+
+
+def events(slow: Sequence[Slow], end_ns: int) -> Events:
+    """The ring buffer's records for these slow calls."""
+    result = np.zeros(len(slow), dtype=EVENT)
+    for event, call in zip(result, slow, strict=True):
+        event["end_ns"] = end_ns - call.ago_ms * 1_000_000
+        event["duration_ns"] = call.duration_ns
+        event["ret"] = call.ret
+        event["args"] = call.args
+        event["pid"], event["tid"] = call.pid, call.tid
+        event["nr"] = nr(call.name)
+        event["comm"] = call.comm
+    return result
+
+
+def sample(
+    calls: Sequence[Calls] = (),
+    slow: Sequence[Slow] = (),
+    *,
+    second: int = 1,
+    interval_ns: int = SECOND_NS,
+    lost: Mapping[str, int] | None = None,
+    host: Host = HOST,
+) -> Sample:
+    """What one interval would collect; it ends ``second`` seconds after an arbitrary start."""
+    mono_ns = second * SECOND_NS
+    return Sample(
+        time_ns=START_NS + mono_ns,
+        mono_ns=mono_ns,
+        interval_ns=interval_ns,
+        rows=rows(calls),
+        events=events(slow, mono_ns),
+        lost={"full map": 0, "slow calls": 0} | dict(lost or {}),
+        host=host,
+    )
+
+
+def snapshot(
+    calls: Sequence[Calls] = (), slow: Sequence[Slow] = (), *, second: int = 1, **more: object
+) -> Snapshot:
+    """A sample, derived."""
+    return derive(sample(calls, slow, second=second, **more))  # type: ignore[arg-type]
+
+
+def history(*snapshots: Snapshot) -> History:
+    """A history of these."""
+    result = History()
+    for one in snapshots:
+        result.append(one)
+    return result
+
+
+def many(count: int, seed: int = 0) -> Rows:
+    """Rows of ``count`` distinct (process, syscall) pairs with plausible random numbers."""
+    random = np.random.default_rng(seed)
+    result = np.zeros(count, dtype=ROW)
+    kinds = 60
+    index = np.arange(count)
+    result["nr"] = index % kinds
+    result["pid"] = result["tid"] = 1000 + index // kinds
+    names = np.array([f"process-{i}".encode() for i in range(40)], dtype="S16")
+    result["comm"] = names[(index // kinds) % len(names)]
+    result["errno"] = np.where(random.random(count) < 0.1, 2, 0)
+    buckets = random.integers(4, 60, size=(count, 8))
+    for column in range(buckets.shape[1]):
+        result["hist"][index, buckets[:, column]] += random.integers(1, 500, size=count).astype(
+            np.uint32
+        )
+    calls = result["hist"].sum(axis=1)
+    assert result["hist"].shape == (count, BUCKETS)
+    result["count"] = calls
+    result["total_ns"] = calls * random.integers(200, 100_000, size=count)
+    result["min_ns"] = 100
+    result["max_ns"] = random.integers(100_000, 900_000_000, size=count)
+    result["squares_low"] = result["total_ns"] * 1000
+    return result
