@@ -35,6 +35,7 @@ from sysdash.probes.source import BpfSource
 HERE = Path(__file__).parent
 STUB_HEADERS = HERE.parent / "sysdash" / "probes" / "kernel_headers"
 
+_ALL = Filters()
 _UP_S = 20.0
 _DOWN_S = 5.0
 _SETTLE_S = 0.3
@@ -63,7 +64,10 @@ class Subject:
 
 @contextmanager
 def started(
-    argv: Sequence[str], env: Mapping[str, str] | None = None, stderr: IO[bytes] | None = None
+    argv: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    stdout: IO[bytes] | None = None,
+    stderr: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process that lives no longer than the block, nor than this process.
 
@@ -73,7 +77,7 @@ def started(
         ["setpriv", "--pdeathsig", "KILL", *argv],
         env=None if env is None else {**os.environ, **env},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout or subprocess.DEVNULL,
         stderr=stderr or subprocess.DEVNULL,
     )
     try:
@@ -87,24 +91,32 @@ def started(
             process.wait()
 
 
+def installed(tool: str) -> str | None:
+    """Where a program is; also those that are only on root's path."""
+    return shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+
+
 def compiled(source: str, folder: Path) -> Path:
     """Compile a C file of this folder into ``folder``.
 
     Raises:
         Unavailable: there is no C compiler.
     """
-    if not shutil.which("gcc"):
+    if installed("gcc") is None:
         raise Unavailable("gcc is not installed, and the load is a C program")
     program = folder / Path(source).stem
-    command = ["gcc", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, HERE / source]
+    command = ["gcc", "-O2", "-Wall", "-Werror", "-pthread", "-o", str(program), str(HERE / source)]
     subprocess.run(command, check=True)
     return program
 
 
 def tracing_programs() -> frozenset[int]:
     """IDs of the BPF programs in the kernel that can slow down system calls."""
+    bpftool = installed("bpftool")
+    if bpftool is None:
+        return frozenset()
     listed = subprocess.run(
-        ["bpftool", "--json", "prog", "show"], capture_output=True, check=False, text=True
+        [bpftool, "--json", "prog", "show"], capture_output=True, check=False, text=True
     )
     programs = json.loads(listed.stdout) if listed.returncode == 0 else []
     return frozenset(p["id"] for p in programs if p.get("type") in _TRACING)
@@ -134,7 +146,7 @@ def bare(name: str, prefix: str) -> Subject:
     return Subject(name, up)
 
 
-def ours(name: str, filters: Filters = Filters()) -> Subject:
+def ours(name: str, filters: Filters = _ALL) -> Subject:
     """The probe with everything on, read and evaluated once a second as the dashboard does."""
 
     @contextmanager
@@ -161,32 +173,32 @@ _WITH_TRACEFS = (
     "--mount",
     "sh",
     "-c",
-    "[ -e /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing;"
-    'exec "$@"',
+    '[ -e /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing;exec "$@"',
     "sh",
 )
 
 
 def peer(name: str, *argv: str) -> Subject:
-    """Another tool, as it is installed. It is up when it has attached something and is at rest."""
+    """Another tool, as it is installed."""
+    return Subject(name, lambda: running_peer(*argv))
 
-    @contextmanager
-    def up() -> Iterator[None]:
-        tool = shutil.which(argv[0], path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-        if tool is None:
-            raise Unavailable("not installed")
-        with ExitStack() as stack:
-            errors = stack.enter_context(tempfile.TemporaryFile())
-            env = stack.enter_context(_bcc_environment())
-            process = stack.enter_context(
-                started([*_WITH_TRACEFS, tool, *argv[1:]], env, stderr=errors)
-            )
-            _wait_until_attached(process, errors)
-            yield
-            if process.poll() is not None:
-                raise Unavailable(f"ended while it was measured: {_last_line(errors)}")
 
-    return Subject(name, up)
+@contextmanager
+def running_peer(*argv: str, stdout: IO[bytes] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Another tool's process, from when it has attached something and is at rest."""
+    tool = installed(argv[0])
+    if tool is None:
+        raise Unavailable("not installed")
+    with ExitStack() as stack:
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        env = stack.enter_context(_bcc_environment())
+        process = stack.enter_context(
+            started([*_WITH_TRACEFS, tool, *argv[1:]], env, stdout, errors)
+        )
+        _wait_until_attached(process, errors)
+        yield process
+        if process.poll() is not None:
+            raise Unavailable(f"ended while it was measured: {_last_line(errors)}")
 
 
 def _last_line(errors: IO[bytes]) -> str:
@@ -243,29 +255,38 @@ class Results:
     """What was measured.
 
     Attributes:
-        samples: for each subject one value a round, in the order of the rounds.
+        samples: by subject and quantity, one value a round, in the order of the rounds.
         absent: subjects that could not be measured, and why.
         disturbed: measurements during which somebody else's tracing programs were there too.
     """
 
-    samples: Mapping[str, list[float]]
+    samples: Mapping[str, Mapping[str, list[float]]]
     absent: Mapping[str, str]
     disturbed: int
+
+    def values(self, subject: str, quantity: str) -> list[float]:
+        """One value a round; none if the subject is absent."""
+        return list(self.samples.get(subject, {}).get(quantity, []))
 
 
 def interleave(
     subjects: Sequence[Subject],
-    measure: Callable[[], float],
+    measure: Callable[[], Mapping[str, float]],
     rounds: int,
-    *,
-    patience_s: float = 20.0,
+    patience_s: float,
 ) -> Results:
     """Measure every subject once a round, in a random order each time.
 
     While other tracing programs are loaded a measurement is repeated, until ``patience_s`` are
     spent on it. A subject that cannot run is left out from then on.
+
+    Args:
+        subjects: what is compared.
+        measure: called with a subject up; gives one value for every quantity of interest.
+        rounds: how often.
+        patience_s: see above; 0 measures in any case.
     """
-    samples: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    samples: dict[str, dict[str, list[float]]] = {subject.name: {} for subject in subjects}
     absent: dict[str, str] = {}
     disturbed = 0
     for number in range(1, rounds + 1):
@@ -274,29 +295,30 @@ def interleave(
         for subject in order:
             progress(f"round {number} of {rounds}: {subject.name}")
             try:
-                value, alone = _undisturbed(subject, measure, patience_s)
+                values, alone = _undisturbed(subject, measure, patience_s)
             except Unavailable as reason:
                 absent[subject.name] = str(reason)
                 continue
-            samples[subject.name].append(value)
+            for quantity, value in values.items():
+                samples[subject.name].setdefault(quantity, []).append(value)
             disturbed += not alone
     progress("")
-    whole = {name: values for name, values in samples.items() if name not in absent}
+    whole = {name: found for name, found in samples.items() if name not in absent}
     return Results(whole, absent, disturbed)
 
 
 def _undisturbed(
-    subject: Subject, measure: Callable[[], float], patience_s: float
-) -> tuple[float, bool]:
+    subject: Subject, measure: Callable[[], Mapping[str, float]], patience_s: float
+) -> tuple[Mapping[str, float], bool]:
     deadline = time.monotonic() + patience_s
     while True:
         others = tracing_programs()
         if not others or time.monotonic() > deadline:
             with subject.up():
-                value = measure()
+                values = measure()
             others |= tracing_programs()
             if not others or time.monotonic() > deadline:
-                return value, not others
+                return values, not others
         time.sleep(0.2)
 
 
@@ -326,14 +348,13 @@ class Spread:
         return cls(float(median), float(low), float(high))
 
 
-def added(results: Results, name: str, base: str) -> list[float]:
-    """What a subject adds to another, round by round."""
-    pairs = zip(results.samples[name], results.samples[base], strict=True)
-    return [value - without for value, without in pairs]
-
-
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """Round by round, without the rounds in which noise left nothing to divide by."""
+    """Round by round, without the rounds in which noise left nothing to divide by.
+
+    Empty if one of them was not measured.
+    """
+    if not over or not under:
+        return []
     return [a / b for a, b in zip(over, under, strict=True) if b > 0]
 
 
@@ -367,6 +388,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "-" * max(map(len, lines)))
     return "\n".join(lines)
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds of a process's threads so far (Documentation/scheduler/sched-stats.rst)."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(task.read_text().split()[0]) for task in tasks) / 1e9
 
 
 def machine() -> dict[str, object]:
@@ -404,7 +431,7 @@ def footnotes(results: Results) -> str:
         lines.append(
             f"{results.disturbed} measurements had tracing programs of others beside them."
         )
-    if not shutil.which("bpftool"):
+    if installed("bpftool") is None:
         lines.append("bpftool is not installed: tracing programs of others would not be noticed.")
     return "\n".join(lines)
 
@@ -412,9 +439,7 @@ def footnotes(results: Results) -> str:
 def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
     """A parser with the words that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--rounds", type=positive, default=rounds, help="default: %(default)s"
-    )
+    parser.add_argument("--rounds", type=positive, default=rounds, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print every sample as one JSON object")
     return parser
 
@@ -427,17 +452,9 @@ def positive(text: str) -> int:
     return value
 
 
-def print_json(benchmark: str, results: Results, **more: object) -> None:
+def print_json(benchmark: str, **found: object) -> None:
     """One object with everything that was measured."""
-    found = {
-        "benchmark": benchmark,
-        **machine(),
-        "samples": results.samples,
-        "absent": results.absent,
-        "disturbed": results.disturbed,
-        **more,
-    }
-    print(json.dumps(found))
+    print(json.dumps({"benchmark": benchmark, **machine(), **found}))
 
 
 def main(run: Callable[[], None]) -> int:

@@ -22,6 +22,7 @@ terminal is restored. Signals take the same way, so that nothing ends in the mid
 
 from __future__ import annotations
 
+import curses
 import errno
 import os
 import signal
@@ -29,11 +30,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import urwid
 from typing_extensions import override
 
+from sysdash import units
 from sysdash.history import History, Past
 from sysdash.keys import Command, find
 from sysdash.model import SORTS, Filter, Syscall
@@ -58,6 +60,8 @@ MAX_PID = 2**22
 
 _SORT_HINT_S = 4.0
 _LINES_A_WHEEL_STEP = 3
+_POLL_S = 0.1
+_LEAST_TYPED = 20
 
 Size = tuple[int, int]
 
@@ -128,6 +132,11 @@ class App:
         if not self.state.paused:
             self._past = self.history.past
         self.redraw()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether there is something newer than what is on show."""
+        return not self.state.paused and self._past is not self.history.past
 
     def redraw(self) -> None:
         """Draw what is known anew, after data or choices have changed."""
@@ -361,7 +370,6 @@ class Root(urwid.Widget):
 
     _sizing = frozenset([urwid.Sizing.BOX])
     _selectable = True
-    no_cache: ClassVar[list[str]] = ["render"]
 
     def __init__(self, app: App) -> None:
         super().__init__()
@@ -401,7 +409,7 @@ class Root(urwid.Widget):
         if state.prompt is None:
             foot = bars.keys_line(state.contexts, columns)
             return canvas([head, *body, foot], columns)
-        edit = self._prompt(state.prompt).render((columns,), focus=True)
+        edit = self._prompt(state.prompt, columns).render((columns,), focus=True)
         return urwid.CanvasCombine(
             [(canvas([head, *body], columns), 0, False), (edit, rows - 1, True)]
         )
@@ -447,16 +455,18 @@ class Root(urwid.Widget):
         self._error = ""
         self._app.state.prompt = prompt
 
-    def _prompt(self, prompt: Prompt) -> urwid.Widget:
+    def _prompt(self, prompt: Prompt, columns: int) -> urwid.Widget:
         shown = self._app.state.filter
         now = {Prompt.PID: str(shown.pid or ""), Prompt.NAME: shown.name or ""}[prompt]
-        caption = f" {prompt.value}{f' (now {now[:20]})' if now else ''}: "
-        hint = self._error or "Enter take  Esc cancel  empty clears"
+        caption = f" {prompt.value}{f' (now {units.fit(now, 12)})' if now else ''}: "
+        hint = f"  {self._error or 'Enter take  Esc cancel  empty clears'} "
+        hint = units.fit(hint, max(columns - units.width(caption) - _LEAST_TYPED, 0))
+        style = "prompt.error" if self._error else "footer"
         return urwid.Columns(
             [
-                ("pack", urwid.Text(("prompt", caption))),
+                (units.width(caption), urwid.Text(("prompt", caption), wrap="clip")),
                 self._edit,
-                ("pack", urwid.Text(("prompt.error" if self._error else "footer", f" {hint} "))),
+                (units.width(hint), urwid.Text((style, hint), wrap="clip")),
             ]
         )
 
@@ -480,15 +490,32 @@ def _too_small(columns: int, rows: int) -> list[Line]:
 # --- The terminal ---
 
 
+def _monochrome() -> bool:
+    """Whether terminfo says that the terminal has no colours.
+
+    urwid only ever raises the number that it guesses from the terminal's name: a vt100 gets 16.
+    """
+    if any(os.environ.get(name) for name in ("COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE")):
+        return False
+    try:
+        curses.setupterm()
+    except curses.error:
+        return False
+    return curses.tigetnum("colors") < 8
+
+
 def _screen(display: str) -> urwid.BaseScreen:
     if display == "curses":
-        from urwid.display import curses
+        from urwid.display.curses import Screen as CursesScreen
 
-        return curses.Screen()
+        return CursesScreen()
     if display == "raw":
-        from urwid.display import raw
+        from urwid.display.raw import Screen as RawScreen
 
-        return raw.Screen()
+        screen = RawScreen()
+        if _monochrome():
+            screen.set_terminal_properties(colors=1)
+        return screen
     raise ValueError(f"no display is called {display!r}: raw, curses")
 
 
@@ -536,17 +563,22 @@ def run(
         BaseException: whatever ended the collector's thread.
     """
     app = App(history, interval_s=interval_s, sort=sort, limits=limits, mode=mode)
-    loop = urwid.MainLoop(app.root, palette(theme), _screen(display), handle_mouse=True)
+    # urwid's curses screen does not look at NO_COLOR.
+    styles = palette("mono" if os.environ.get("NO_COLOR") else theme)
+    loop = urwid.MainLoop(app.root, styles, _screen(display), handle_mouse=True)
     ending = False
 
-    def woken(_: bytes) -> None:
-        if ending:
+    def look() -> None:
+        if ending or control.error is not None:
             raise urwid.ExitMainLoop
-        if control.error is not None:
-            raise control.error
         app.refresh()
 
-    pipe = loop.watch_pipe(woken)
+    def poll(*_: object) -> None:
+        if ending or control.error is not None or app.outdated:
+            look()
+        loop.set_alarm_in(_POLL_S, poll)
+
+    pipe = loop.watch_pipe(lambda _: look())
     # A full pipe means that the loop has a wake-up to come anyway.
     os.set_blocking(pipe, False)
 
@@ -566,6 +598,9 @@ def run(
 
     app.set_interval = set_interval
     app.later = lambda seconds, action: loop.set_alarm_in(seconds, lambda *_: action())
+    if display == "curses":
+        # urwid waits for keys inside curses then, and watches no pipe.
+        loop.set_alarm_in(_POLL_S, poll)
     try:
         with _handled(end):
             try:

@@ -33,9 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         alias = _ALIASES.get(Path(sys.argv[0]).name)
         argv = [*([alias] if alias else []), *sys.argv[1:]]
     try:
-        return _run(list(argv))
-    except SystemExit as leave:  # argparse, after --help or a wrong word
-        return leave.code if isinstance(leave.code, int) else WRONG_WORDS
+        try:
+            code = _run(list(argv))
+        except SystemExit as leave:  # argparse, after --help or a wrong word
+            code = leave.code if isinstance(leave.code, int) else WRONG_WORDS
+        # A reader that has gone is met here, and not by Python when it ends.
+        print(end="", flush=True)
     except ConfigError as error:
         return _fail(str(error), WRONG_WORDS)
     except CannotCollect as error:
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more when it flushes at exit.
+        # The reader has seen enough. What is still buffered would fail once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:
@@ -51,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         text = safe(f"{type(error).__name__}: {error}")
         return _fail(f"internal error: {text} ({_TRACEBACK}=1 shows where)", CANNOT_COLLECT)
+    return code
 
 
 def _fail(message: str, code: int) -> int:
@@ -73,7 +77,6 @@ def _run(argv: list[str]) -> int:
         args.settings = words.settings(args)
         args.filters = words.filters(args)
     code: int = importlib.import_module(command.module).run(args)
-    sys.stdout.flush()
     return code
 
 
@@ -84,8 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = words.ArgumentParser(
         prog="sysdash",
         usage="sysdash [COMMAND] [OPTION...]",
-        description="Which system calls are being made, by whom, how long they take, and which "
-        "go wrong.",
+        description="Which system calls are being made, by whom, how long they take, which fail.",
         epilog=f"commands:\n{commands}\n\n{_examples(*COMMANDS.values())}\n\n"
         "'sysdash COMMAND --help' tells more; the options of top work without its name.",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -14,7 +14,7 @@ from sysdash.records import Sample
 
 _TICK_S = 0.1
 
-_FIRST_S = 0.3
+_FIRST_S = 0.2
 """Length of the first interval at most, so that something is seen soon after the start."""
 
 

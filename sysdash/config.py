@@ -70,14 +70,6 @@ class Settings:
     export_listen: str = "127.0.0.1:9435"
     export_processes: int = 20
 
-    def thresholds_by_number(self) -> dict[tuple[int, int], int | None]:
-        """``thresholds_ns`` by (number, ABI code), for every ABI that has the syscall."""
-        return {
-            number: ns
-            for name, ns in self.thresholds_ns.items()
-            for number in syscalls.numbers(name)
-        }
-
 
 # --- Checks: each returns the value as Settings keeps it, or raises with what is allowed ---
 
@@ -279,7 +271,10 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
             if path is not None:
                 raise ConfigError(f"{safe(os.fspath(path))}: {error.strerror}") from None
         except OSError as error:
-            raise ConfigError(f"{safe(os.fspath(candidate))}: {error.strerror}") from None
+            # What is in a folder that is closed to us was not meant for us: HOME can be another
+            # user's, where a program was started with fewer rights.
+            if path is not None or os.access(candidate.parent, os.X_OK):
+                raise ConfigError(f"{safe(os.fspath(candidate))}: {error.strerror}") from None
         except UnicodeDecodeError as error:
             raise ConfigError(
                 f"{safe(os.fspath(candidate))}: not UTF-8 at byte {error.start}"

@@ -17,4 +17,5 @@ class CannotCollect(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.reason}. {self.remedy}".rstrip(". ") + "."
+        remedy = self.remedy[:1].upper() + self.remedy[1:]
+        return f"{self.reason}. {remedy}".rstrip(". ") + "."

@@ -103,15 +103,15 @@ BINDINGS: tuple[Binding, ...] = (
         Command.FILTER_PROCESS,
         Context.DETAIL,
         "show only the selected process",
-        "only this process",
-        40,
+        "filter",
+        55,
     ),
     Binding(
         ("enter",),
         Command.FILTER_PROCESS,
         Context.PROCESSES,
         "show only the selected process",
-        "only this process",
+        "filter",
         70,
     ),
     Binding(
@@ -123,7 +123,7 @@ BINDINGS: tuple[Binding, ...] = (
         70,
     ),
     Binding(
-        ("backspace", "esc"),
+        ("esc", "backspace"),
         Command.BACK,
         Context.DETAIL,
         "back from the syscall",

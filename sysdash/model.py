@@ -87,7 +87,8 @@ def quantile_ns(hist: Ints, q: float, min_ns: Ints, max_ns: Ints) -> Floats:
     Args:
         hist: calls per bucket, shape (n, BUCKETS).
         q: 0 to 1.
-        min_ns, max_ns: the extremes of each row, shape (n,), which bound the answer.
+        min_ns: the shortest latency of each row, shape (n,), which bounds the answer.
+        max_ns: the longest.
     """
     cumulative = hist.cumsum(axis=1)
     timed = cumulative[:, -1]
@@ -139,7 +140,7 @@ class Histograms:
         )
 
     def merge(self, order: Ints, firsts: Ints) -> Histograms:
-        """Those of groups of rows: ``order`` has the rows by group, ``firsts`` where each begins."""
+        """Those of groups: ``order`` has the rows by group, ``firsts`` where each group begins."""
         parts = self.take(order)
         return Histograms(self.source, parts.members, parts.starts[np.append(firsts, len(order))])
 
@@ -401,7 +402,7 @@ class Snapshot:
     Attributes:
         time_ns: wall clock at its end.
         interval_s: its length.
-        calls: calls by every key; several rows may have the same one, see :func:`aggregate`.
+        calls: calls by every key, which several rows may have: see :func:`aggregate`.
         slow: its slow calls, in the order in which they ended.
         lost: everything lost *since the start*, each way with its count, zeros included.
     """

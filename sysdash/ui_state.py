@@ -26,7 +26,7 @@ class Prompt(Enum):
     """What is being asked in the footer; the value is its label."""
 
     PID = "PID"
-    NAME = "process name or /regex/"
+    NAME = "name or /regex/"
 
 
 @dataclass

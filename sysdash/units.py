@@ -182,6 +182,18 @@ def duration(ns: float) -> str:
     return f"{days}d{hours:02}h" if days < 100 else f"{days}d"
 
 
+def power_of_two(ns: int) -> str:
+    """A power of two of nanoseconds, as the edges of histograms are called: ``1µs`` is 1,024 ns.
+
+    Args:
+        ns: a power of two, or 0.
+    """
+    for step, unit in ((30, "s"), (20, "ms"), (10, "µs")):
+        if ns >> step:
+            return f"{ns >> step}{unit}"
+    return f"{ns}ns" if ns else "0"
+
+
 @cache
 def parse_duration(text: str) -> int:
     """The nanoseconds of ``"10ms"``, ``"1.5s"``: a number and ns, us, µs, ms, s, m or h.

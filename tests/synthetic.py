@@ -61,7 +61,9 @@ def rows(calls: Sequence[Calls]) -> Rows:
         row["comm"] = call.comm
         row["errno"] = call.errno
         row["count"] = call.count
-        if call.latency_ns is not None:
+        if call.latency_ns is None:
+            row["untimed"] = call.count
+        else:
             total = call.count * call.latency_ns
             squares = total * call.latency_ns
             row["total_ns"] = total

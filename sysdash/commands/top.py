@@ -11,7 +11,7 @@ from sysdash.collector import Collector, Source
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
-from sysdash.probes import loader
+from sysdash.probes import capabilities
 from sysdash.units import safe
 
 
@@ -22,11 +22,11 @@ def run(args: argparse.Namespace) -> int:
         CannotCollect: this machine, user or terminal cannot.
     """
     settings, filters = args.settings, args.filters
+    capabilities.require_privileges()
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CannotCollect(
-            "the dashboard needs a terminal", "run it in one, without a pipe (ssh needs -t)"
+            "the dashboard needs a terminal", "Run it in one, without a pipe (ssh needs -t)"
         )
-    loader.require_privileges()
     history = History(keep_slow=settings.slow_keep)
 
     def open_source() -> Source:

@@ -73,8 +73,8 @@ def _config(parser: argparse.ArgumentParser) -> None:
 def _filters(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "what is collected",
-        "Applied in the kernel: what is left out costs almost nothing. Of a filter that is\n"
-        "given several times any may match; different filters must all match.",
+        "Applied in the kernel, where what is left out costs almost nothing. A filter\n"
+        "that is given several times passes any of its values; a call must pass all.",
     )
     for flag, name, what in (
         ("-p", "--pid", "this process"),

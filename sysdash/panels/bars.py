@@ -40,7 +40,7 @@ def header(scene: Scene | None, state: UiState, columns: int) -> Line:
         ("header" if not state.filter else "header.name", filter_text(state.filter)),
     ]
     if state.limits:
-        shown += [("header.dim", " of "), ("header", units.safe(state.limits))]
+        shown += [("header.dim", ", only "), ("header", units.safe(state.limits))]
     window: Line = []
     clock, host = "", ""
     if scene is not None:

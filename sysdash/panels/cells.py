@@ -6,9 +6,11 @@ function here keeps that sum, so that a name of any width cannot push a border a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
 
 import urwid
+from urwid.util import get_encoding, get_encoding_mode
 
 from sysdash import units
 from sysdash.theme import selected
@@ -24,26 +26,38 @@ _FULL_LEVELS = " ▁▂▃▄▅▆▇█"
 
 # What takes the place of these where the terminal's encoding has no such characters.
 _ASCII = str.maketrans(
-    "─│┌┐└┘├┤┬┴┼▏▎▍▌▋▊▉█▁▂▃▄▅▆▇▸◂·…‥µ↑↓±≥",
+    "─│┌┐└┘├┤┬┴┼▏▎▍▌▋▊▉█▁▂▃▄▅▆▇▸◂·…\u2013µ↑↓±≥",
     "-|+++++++++" + "----===#" + "_.,-=+#" + "><.~-u^v~>",
 )
 
 
+# Bars and sparklines repeat, and a screen measures each piece of text several times.
+_text_width = lru_cache(maxsize=4096)(units.width)
+
+
 def width(line: Iterable[Segment]) -> int:
     """Terminal columns of a line."""
-    return sum(units.width(text) for _, text in line)
+    total = 0
+    for _, text in line:
+        total += len(text) if text.isascii() else _text_width(text)
+    return total
 
 
 def fill(line: Line, columns: int, style: str = "text") -> Line:
     """A line made exactly ``columns`` wide: cut with an ellipsis, or filled with spaces."""
+    used = width(line)
+    if used == columns:
+        return line
+    if used < columns:
+        return [*line, (style, " " * (columns - used))]
     room = columns
     result: Line = []
     for name, text in line:
-        needed = units.width(text)
+        needed = _text_width(text)
         if needed > room:
             cut = units.fit(text, room)
             result.append((name, cut))
-            room -= units.width(cut)
+            room -= _text_width(cut)
             break
         result.append((name, text))
         room -= needed
@@ -100,6 +114,12 @@ def graded_bar(share: float, columns: int) -> Line:
     return fill(line, columns)
 
 
+def time_per_second(total_ns: float, seconds: float) -> str:
+    """Time spent for each second that passed; always in seconds where it is over one minute."""
+    spent_ns = total_ns / seconds if seconds > 0 else 0.0
+    return f"{units.rate(spent_ns / 1e9)}s" if spent_ns >= 6e10 else units.duration(spent_ns)
+
+
 def sparkline(values: Sequence[float], columns: int) -> str:
     """The last values as blocks of rising height, the newest at the right, ``columns`` wide.
 
@@ -129,12 +149,8 @@ def area(values: Sequence[float], columns: int, rows: int) -> list[str]:
     ]
 
 
-def _encode(text: str) -> bytes:
-    if text.isascii():
-        return text.encode("ascii")
-    if urwid.get_encoding_mode() == "utf8":
-        return text.encode("utf-8")
-    encoding = urwid.get_encoding()
+def _in_encoding(text: str, encoding: str) -> bytes:
+    """The text for a terminal that is not UTF-8; a character that it lacks keeps its width."""
     return b"".join(
         char.encode(encoding, "replace").ljust(units.width(char), b"?")
         for char in text.translate(_ASCII)
@@ -143,16 +159,24 @@ def _encode(text: str) -> bytes:
 
 def canvas(lines: Sequence[Line], columns: int) -> urwid.TextCanvas:
     """Lines, each ``columns`` wide, as urwid draws them; in ASCII where the encoding demands it."""
+    encoding = None if get_encoding_mode() == "utf8" else get_encoding()
     texts: list[bytes] = []
-    attributes: list[list[tuple[str, int]]] = []
+    attributes: list[list[tuple[Hashable, int]]] = []
     for line in lines:
-        encoded = [(style, _encode(text)) for style, text in line]
-        texts.append(b"".join(text for _, text in encoded))
-        runs: list[tuple[str, int]] = []
-        for style, text in encoded:
-            if runs and runs[-1][0] == style:
-                runs[-1] = (style, runs[-1][1] + len(text))
-            elif text:
-                runs.append((style, len(text)))
+        encoded: list[bytes] = []
+        runs: list[tuple[Hashable, int]] = []
+        current, length = "", 0
+        for style, text in line:
+            part = text.encode() if encoding is None else _in_encoding(text, encoding)
+            encoded.append(part)
+            if style != current:
+                if length:
+                    runs.append((current, length))
+                current, length = style, 0
+            length += len(part)
+        if length:
+            runs.append((current, length))
+        texts.append(b"".join(encoded))
         attributes.append(runs)
-    return urwid.TextCanvas(texts, attributes, maxcol=columns)  # type: ignore[arg-type]
+    # Measuring all of it again would take as long as drawing it.
+    return urwid.TextCanvas(texts, attributes, maxcol=columns, check_width=False)

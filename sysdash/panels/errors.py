@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from typing_extensions import override
 
 from sysdash import syscalls, units
@@ -21,9 +23,9 @@ class ErrorsPanel(GroupedPanel):
         Column("name", "syscall", 12, 20, rank=0, share=2),
         Column("comm", "process", 12, 18, rank=2, share=2),
         Column("pid", "pid", 7, align=">", rank=3),
-        Column("bar", "", 4, 80, rank=5, share=8),
+        Column("bar", "", 4, 120, rank=5, share=8),
         Column("rate", "errors/s", 8, align=">", rank=1),
-        P99,
+        replace(P99, rank=5),
         TOTAL,
     )
     empty = "no call failed in this interval"

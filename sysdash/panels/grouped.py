@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.model import Row, Table
-from sysdash.panels.cells import Line, graded_bar
+from sysdash.panels.cells import Line, graded_bar, time_per_second
 from sysdash.panels.table import Column, Placed, TablePanel
 from sysdash.ui_state import Scene, UiState
 
@@ -19,10 +19,10 @@ Identity = tuple[Any, ...]
 
 RATE = Column("rate", "calls/s", 7, align=">", rank=1)
 ERRORS = Column("errors", "errors", 7, align=">", rank=3)
-P50 = Column("p50", "p50", 6, align=">", rank=9)
+P50 = Column("p50", "p50", 6, align=">", rank=9, from_width=90)
 P99 = Column("p99", "p99", 6, align=">", rank=2)
-MAX = Column("max", "max", 6, align=">", rank=8)
-TOTAL = Column("total", "time/s", 6, align=">", rank=6)
+MAX = Column("max", "max", 6, align=">", rank=8, from_width=80)
+TOTAL = Column("total", "time/s", 6, align=">", rank=6, from_width=68)
 
 NONE = "·"
 
@@ -125,7 +125,7 @@ class GroupedPanel(TablePanel):
                     return [("dim", NONE)]
                 return [("error", f"{units.rate(row.errors / seconds)}/s")]
             case "total":
-                return [("dim", units.duration(row.total_ns / seconds))]
+                return [("dim", time_per_second(row.total_ns, seconds))]
             case "p50":
                 return self._latency(row, row.p50_ns, "dim")
             case "p99":

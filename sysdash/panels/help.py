@@ -35,7 +35,7 @@ NOTES: dict[str, str] = {
         """,
     "Filters": """
         The prompts choose what is shown of everything that is collected, so clearing them loses
-        nothing. What was limited when sysdash was started stands in the header after "of".
+        nothing. What was limited when sysdash was started stands in the header after "only".
         """,
     "Lost": """
         Everything that could not be counted or kept since the start, each way by its name.

@@ -8,13 +8,14 @@ from sysdash import units
 from sysdash.buckets import octaves
 from sysdash.model import Row
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, bar, cell, fill, spread
+from sysdash.panels.cells import Line, bar, blank, cell, fill, spread, time_per_second
+from sysdash.ui_state import UiState
 
 Octave = tuple[int, int, int]
 """Lower and upper edge in ns, and the number of calls between them."""
 
 _STATISTICS_WIDTH = 24
-_WIDE = 100
+_NARROW = 45
 
 
 def merged(octaves: list[Octave], rows: int) -> list[Octave]:
@@ -44,6 +45,10 @@ class LatencyPanel(Panel):
 
     focusable = False
 
+    def __init__(self, state: UiState) -> None:
+        super().__init__(state)
+        self._rows = 0
+
     def _row(self) -> Row | None:
         chosen = self.state.syscall
         if self.scene is None or chosen is None:
@@ -53,6 +58,11 @@ class LatencyPanel(Panel):
     @override
     def title(self) -> str:
         return f"Latency {self.state.syscall.name}" if self.state.syscall else "Latency"
+
+    @staticmethod
+    def _wide(columns: int, rows: int) -> bool:
+        """Whether there is room for the numbers beside the histogram."""
+        return columns >= 100 and rows >= 6
 
     @staticmethod
     def _quantiles(row: Row) -> list[tuple[str, float]]:
@@ -66,7 +76,7 @@ class LatencyPanel(Panel):
     @override
     def headings(self, columns: int) -> Line:
         row = self._row()
-        if row is None or not row.timed:
+        if row is None or not row.timed or self._wide(columns, self._rows):
             return []
         values = [f"{name} {units.duration(value)}" for name, value in self._quantiles(row)]
         room = columns - units.width(self.title()) - 6
@@ -87,18 +97,18 @@ class LatencyPanel(Panel):
         note: list[Line] = []
         if untimed > 0:
             calls = "call" if untimed == 1 else "calls"
-            text = f" {untimed:,} {calls} not timed: the start was not seen, or there is no return"
-            note = [[("dim", units.fit(text, columns))]]
-        if columns >= _WIDE and rows >= 6:
+            text = f" {untimed:,} {calls} not timed (start not seen, or no return)"
+            note = [[("dim", units.fit(text, columns - 1))]]
+        self._rows = rows
+        if self._wide(columns, rows):
             width = columns - _STATISTICS_WIDTH - 3
             chart = self._chart(row, width, rows - len(note)) + note
             side = self._statistics(row)
-            height = min(max(len(chart), len(side)), rows)
-            chart += [[]] * (height - len(chart))
-            side += [[]] * (height - len(side))
+            chart += [[]] * (rows - len(chart))
+            side += [[]] * (rows - len(side))
             return [
                 [*fill(left, width), ("border", " │ "), *fill(right, _STATISTICS_WIDTH)]
-                for left, right in zip(chart[:height], side[:height], strict=True)
+                for left, right in zip(chart[:rows], side[:rows], strict=True)
             ]
         return self._chart(row, columns, rows - len(note)) + note
 
@@ -109,16 +119,21 @@ class LatencyPanel(Panel):
         marks: list[list[str]] = [[] for _ in steps]
         for name, value in self._quantiles(row):
             marks[step_of(steps, value)].append(name)
+        # Each step begins where the one above ends: in a narrow panel its beginning will do.
+        narrow = columns < _NARROW
         labels = [
-            f"≥ {units.duration(low)}"
+            units.power_of_two(low)
+            if narrow
+            else f"≥ {units.power_of_two(low)}"
             if high > 2**62
-            else f"{units.duration(low)} ‥ {units.duration(high)}"
+            else f"{units.power_of_two(low)} \u2013 {units.power_of_two(high)}"
             for low, high, _ in steps
         ]
         counts = [f"{count:,}" for _, _, count in steps]
-        label_width = max(map(units.width, labels))
-        count_width = max(map(len, counts))
-        mark_width = max(len(" ".join(names)) for names in marks) + 2
+        # Usual widths are a minimum, so that the bars keep their scale from frame to frame.
+        label_width = max(5 if narrow else 13, *map(units.width, labels))
+        count_width = max(9, *map(len, counts))
+        mark_width = max(13, *(len(" ".join(names)) + 2 for names in marks))
         share_width = 7 if columns >= 70 else 0
         bar_width = max(columns - 2 - label_width - count_width - mark_width - share_width - 4, 0)
         most = max(count for _, _, count in steps)
@@ -127,7 +142,9 @@ class LatencyPanel(Panel):
             line: Line = [("text", " "), *cell([("dim", label)], label_width, ">"), ("text", " ")]
             line += fill([(_grade(low), bar(calls / most, bar_width))], bar_width)
             line += [("text", " "), *cell([("text" if calls else "dim", text)], count_width, ">")]
-            if share_width:
+            if share_width and not calls:
+                line += blank(share_width)
+            elif share_width:
                 line += cell([("dim", f"{100 * calls / row.timed:.1f}%")], share_width, ">")
             if names:
                 line += [("text", " "), ("mark", f"◂ {' '.join(names)}")]
@@ -139,7 +156,7 @@ class LatencyPanel(Panel):
         values = [
             ("calls", f"{row.count:,}"),
             ("errors", f"{row.errors:,}"),
-            ("time/s", units.duration(row.total_ns / seconds)),
+            ("time/s", time_per_second(row.total_ns, seconds)),
             ("mean", units.duration(row.mean_ns)),
             ("  ± of the mean", f"{row.stddev_pct:.2f}%"),
             ("min", units.duration(row.min_ns)),

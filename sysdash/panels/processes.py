@@ -23,14 +23,14 @@ class ProcessesPanel(GroupedPanel):
     columns: tuple[Column, ...] = (
         Column("pid", "pid", 7, align=">", rank=0),
         Column("comm", "process", 12, 18, rank=0, share=2),
-        Column("bar", "", 4, 50, rank=5, share=6),
+        Column("bar", "", 6, 120, rank=5, share=6),
         RATE,
         ERRORS,
         P50,
         P99,
         MAX,
         TOTAL,
-        Column("calls", "mostly", 10, 70, rank=7, share=5),
+        Column("calls", "mostly", 10, 90, rank=5, share=6),
     )
     empty = "no system calls in this interval"
 

@@ -8,7 +8,7 @@ from typing_extensions import override
 from sysdash import units
 from sysdash.model import Table
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, area, fill, spread
+from sysdash.panels.cells import Line, area, fill, spread, time_per_second
 from sysdash.ui_state import Scene
 
 _GRAPH_ROWS = 5
@@ -82,8 +82,8 @@ class SummaryPanel(Panel):
             ),
             (1, pair("mean", units.duration(totals.mean_ns))),
             (7, []),
-            (_ALWAYS, pair("working", f"{units.duration(totals.working * 1e9)}/s")),
-            (_ALWAYS, pair("waiting", f"{units.duration(totals.waiting * 1e9)}/s")),
+            (_ALWAYS, pair("working", f"{time_per_second(totals.working * 1e9, 1)}/s")),
+            (_ALWAYS, pair("waiting", f"{time_per_second(totals.waiting * 1e9, 1)}/s")),
             (6, [("dim", " (by kind of call)")]),
             (7, []),
             (2, pair("kernel CPU", f"{100 * host.kernel_cpu:.0f}%")),

@@ -26,6 +26,7 @@ class Column:
         align: ``<`` or ``>``.
         rank: the order in which columns get room; one that finds none is left out.
         share: its part of the room that is left over.
+        from_width: the panel's width from which it is worth its room.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Column:
     align: str = "<"
     rank: int = 0
     share: int = 0
+    from_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def place(columns: Sequence[Column], room: int) -> list[Placed]:
     chosen: list[Column] = []
     left = room + GAP
     for column in sorted(columns, key=lambda column: column.rank):
-        if column.least + GAP <= left:
+        if column.least + GAP <= left and room >= column.from_width:
             chosen.append(column)
             left -= column.least + GAP
     widths = {column.name: column.least for column in chosen}
@@ -135,7 +137,7 @@ class TablePanel(Panel):
         self.rows_on_show = max(rows, 1)
         window = self.window(rows)
         if not window:
-            return [[("dim", f" {self.empty}")]]
+            return [[("dim", f" {self.empty}")]] if self.scene else []
         chosen = self.selected_index()
         placed = self.placed(columns)
         result = []

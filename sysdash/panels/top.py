@@ -51,15 +51,15 @@ class TopPanel(GroupedPanel):
     identity: tuple[str, ...] = ("nr", "abi")
     columns: tuple[Column, ...] = (
         Column("name", "", 13, 22, rank=0, share=3),
-        Column("bar", "", 4, 60, rank=4, share=7),
+        Column("bar", "", 8, 60, rank=4, share=7),
         RATE,
-        Column("share", "share", 6, align=">", rank=10),
+        Column("share", "share", 6, align=">", rank=10, from_width=100),
         ERRORS,
         P50,
         P99,
         MAX,
         TOTAL,
-        Column("trend", "trend", 6, 60, rank=5, share=6),
+        Column("trend", "trend", 6, 100, rank=5, share=6),
     )
     empty = "no system calls in this interval"
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sysdash.errors import CannotCollect
+from sysdash.probes import bpf
 from sysdash.probes.btf import KernelTypes
 
 _OFFSETS = {
@@ -35,6 +36,12 @@ _FEWEST_ROWS_PER_CPU = 1024
 
 RING_BYTES = 1 << 20
 
+SLOTS = 1 << 14
+"""Threads that the probe can follow the fastest way; a power of two."""
+
+STORED_THREADS = 1 << 15
+"""Threads that can live at once on a kernel without task storage; the calls of more are lost."""
+
 
 def possible_cpus() -> int:
     """CPUs that the kernel could ever use; its numbers are below this (sysfs, ``possible``)."""
@@ -47,6 +54,18 @@ def rows_per_cpu(cpus: int, row_bytes: int) -> int:
     wanted = _MEMORY_FOR_ROWS // (2 * cpus * row_bytes)
     rows = 1 << (max(wanted, 1).bit_length() - 1)
     return max(_FEWEST_ROWS_PER_CPU, min(_MOST_ROWS_PER_CPU, rows))
+
+
+def has_task_storage() -> bool:
+    """Whether a tracing program may use task storage (since Linux 5.13)."""
+    try:
+        with (
+            bpf.task_storage() as storage,
+            bpf.program(bpf.RAW_TRACEPOINT, bpf.use_task_storage(storage)),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def defines(cpus: int, rows: int) -> Mapping[str, int]:
@@ -66,9 +85,11 @@ def defines(cpus: int, rows: int) -> Mapping[str, int]:
         "CPUS": cpus,
         "ROWS_PER_CPU": rows,
         "RING_BYTES": RING_BYTES,
-        "SLOTS": 16384,
+        "SLOTS": SLOTS,
         "STACK_SHIFT": 14,
     }
+    if not has_task_storage():
+        values["THREADS_HASH"] = STORED_THREADS
     with KernelTypes() as types:
         try:
             for name, (struct, path) in _OFFSETS.items():

@@ -49,6 +49,13 @@ _TRACEPOINTS = (
 """In this order, so that no thread is known whose end would be missed."""
 
 
+def _entry(nr: int, abi: int) -> int:
+    """Where the probe looks for what is asked of a system call."""
+    if not (0 <= nr < SYSCALLS and 0 <= abi < ABIS):
+        raise ValueError(f"not a system call number: {nr} of ABI {abi}")
+    return abi * SYSCALLS + nr
+
+
 class BpfSource:
     """System calls of this machine, from the moment it is made until :meth:`close`.
 
@@ -83,6 +90,7 @@ class BpfSource:
 
         Raises:
             CannotCollect: this machine or user cannot run the probe.
+            ValueError: a number in ``filters`` or ``thresholds_ns`` is that of no system call.
         """
         self._cpus = layout.possible_cpus()
         self._rows_per_cpu = rows_per_cpu or layout.rows_per_cpu(self._cpus, ROW.itemsize)
@@ -100,7 +108,7 @@ class BpfSource:
             self._program_fds = [self._program.attach(*pair) for pair in _TRACEPOINTS]
             self._last_ns = time.monotonic_ns()
         except BaseException:
-            self._program.close()
+            self.close()
             raise
 
     def _map_arrays(self, slots: int) -> None:
@@ -134,7 +142,7 @@ class BpfSource:
                 self._syscalls["drop"] = 1
             for keep, numbers in ((0, filters.syscalls), (1, filters.not_syscalls)):
                 for nr, abi in numbers:
-                    self._syscalls["drop"][abi * SYSCALLS + nr] = keep
+                    self._syscalls["drop"][_entry(nr, abi)] = keep
         if filters.failures or filters.errnos:
             flags |= _FILTER_ERRNO
             for errno in filters.errnos or range(1, 4096):
@@ -154,7 +162,7 @@ class BpfSource:
         self._syscalls["threshold_ns"] = default
         for (nr, abi), threshold in thresholds_ns.items():
             wanted = NEVER_NS if threshold is None else threshold
-            self._syscalls["threshold_ns"][abi * SYSCALLS + nr] = wanted
+            self._syscalls["threshold_ns"][_entry(nr, abi)] = wanted
         self._config["slow_min_ns"] = min(default, int(self._syscalls["threshold_ns"].min()))
         self._config["slow_per_second"] = limit
 
@@ -219,5 +227,8 @@ class BpfSource:
         return {"unattributed": int(folded), **new}
 
     def close(self) -> None:
-        """Detach the probe."""
+        """Detach the probe and free its memory."""
         self._program.close()
+        # A map lives on for as long as it is mapped.
+        for name in ("_rows", "_cpu", "_config", "_syscalls", "_threads"):
+            vars(self).pop(name, None)

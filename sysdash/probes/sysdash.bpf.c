@@ -37,7 +37,7 @@
 
 #define CACHE 16   /* rows that a thread remembers; a power of two */
 #define WAYS 8	   /* index entries in a cache line */
-#define NS_DEPTH 8 /* PID namespaces that are looked through */
+#define NS_DEPTH 33 /* PID namespaces in one another: MAX_PID_NS_LEVEL + 1 */
 
 /* Rows at a segment's end that only the `other` process may use. */
 #define OTHER_ROWS 512
@@ -105,7 +105,10 @@ BPF_F_TABLE("array", u32, struct thread, slots, SLOTS, BPF_F_MMAPABLE);
 BPF_HASH(claims, u32, u64, SLOTS);
 
 #ifdef THREADS_HASH
-BPF_HASH(threads, u32, struct thread, THREADS_HASH);
+/* By the address of the task: a thread that calls exec can get another TID. */
+BPF_HASH(threads, u64, struct thread, THREADS_HASH);
+/* What a new one is copied from; too large for the stack. */
+BPF_ARRAY(new_thread, struct thread, 1);
 #else
 BPF_TASK_STORAGE(threads, struct thread);
 #endif
@@ -120,22 +123,21 @@ static __always_inline struct config *get_config(void)
 #ifdef THREADS_HASH
 static __always_inline struct thread *stored_thread(struct task_struct *task, bool create)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-	struct thread *thread = threads.lookup(&tid);
+	u64 key = (u64)task;
+	struct thread *thread = threads.lookup(&key), *blank;
+	u32 zero = 0;
 
-	if (!thread && create) {
-		struct thread zero = {};
-
-		thread = threads.lookup_or_try_init(&tid, &zero);
-	}
-	return thread;
+	if (thread || !create)
+		return thread;
+	blank = new_thread.lookup(&zero);
+	return blank ? threads.lookup_or_try_init(&key, blank) : NULL;
 }
 
-static __always_inline void forget(struct thread *stored)
+static __always_inline void forget(struct task_struct *task, struct thread *stored)
 {
-	u32 tid = bpf_get_current_pid_tgid();
+	u64 key = (u64)task;
 
-	threads.delete(&tid);
+	threads.delete(&key);
 }
 #else
 static __always_inline struct thread *stored_thread(struct task_struct *task, bool create)
@@ -144,7 +146,7 @@ static __always_inline struct thread *stored_thread(struct task_struct *task, bo
 }
 
 /* The kernel frees it with the task. */
-static __always_inline void forget(struct thread *stored)
+static __always_inline void forget(struct task_struct *task, struct thread *stored)
 {
 	stored->start_ns = 0;
 	stored->slot = 0;
@@ -195,7 +197,8 @@ static __always_inline u16 current_abi(struct task_struct *task, u32 nr)
 	/* A typed pointer: the verifier checks this load and the kernel makes it safe. */
 	if (*(volatile u32 *)((char *)task + TASK_STATUS) & TS_COMPAT)
 		return ABI_IA32;
-	if (nr & X32_BIT && nr != (u32)-1)
+	/* A negative number has the bit too, and is no call of any ABI. */
+	if (nr >> 30 == 1)
 		return ABI_X32;
 #endif
 	return ABI_NATIVE;
@@ -271,8 +274,11 @@ static __always_inline void identify(struct identity *who, struct config *conf)
 	who->tid = task_nr(task, conf);
 	who->pid = task_nr(leader, conf);
 	who->ppid = task_nr(parent, conf);
-	/* The process is known by its first thread's name, as in ps and htop. */
-	bpf_probe_read_kernel(&who->comm, sizeof(who->comm), leader + TASK_COMM);
+	/*
+	 * The process is known by its first thread's name, as in ps and htop. Before 5.17 the rest of
+	 * a longer name can lie behind its NUL.
+	 */
+	bpf_probe_read_kernel_str(&who->comm, sizeof(who->comm), leader + TASK_COMM);
 }
 
 static __always_inline bool id_passes(u32 kind, u32 id)
@@ -417,10 +423,8 @@ static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 err
 		if (row && row_is(row, tag, &who))
 			return row;
 	}
-	if (cpu->used[bank] >= ROWS_PER_CPU) {
-		cpu->lost++;
+	if (cpu->used[bank] >= ROWS_PER_CPU)
 		return NULL;
-	}
 	*number = (bank * CPUS + cpu_nr) * ROWS_PER_CPU + cpu->used[bank];
 	cpu->used[bank]++;
 	/* A full line forgets one of its rows, which will then be begun twice and merged. */
@@ -468,7 +472,7 @@ static __always_inline bool is_sigreturn(s32 nr, u16 abi)
 #ifdef TASK_STATUS
 	if (abi == ABI_IA32)
 		return nr == 119 || nr == 173;
-	return nr == 15 || nr == 513;
+	return nr == (abi == ABI_X32 ? 513 : 15);
 #else
 	return nr == 139;
 #endif
@@ -530,7 +534,10 @@ static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx,
 	struct event *event;
 	struct cpu *cpu;
 
-	if (asked && ns < asked->threshold_ns)
+	/* No call has the last number, so its threshold is the default. */
+	if (!asked)
+		asked = get_syscall_config(SYSCALLS - 1, abi);
+	if (!asked || ns < asked->threshold_ns)
 		return;
 	cpu = cpus.lookup(&cpu_nr);
 	if (!cpu)
@@ -676,7 +683,7 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (thread->start_ns)
 		finish(ctx, thread, conf, bpf_get_smp_processor_id(), 0, 0);
 	release(stored);
-	forget(stored);
+	forget(task, stored);
 	return 0;
 }
 

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Many processes that each make ten different system calls over and over, without much work.
+ *
+ *   rows PROCESSES PERIOD_MS SECONDS
+ *
+ * Each process makes its ten calls once a period. All end after SECONDS, or when the first one does.
+ */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static void pause_ms(long ms)
+{
+	struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+	nanosleep(&t, NULL);
+}
+
+static void nine_calls(void)
+{
+	syscall(SYS_getppid);
+	syscall(SYS_getpid);
+	syscall(SYS_gettid);
+	syscall(SYS_getuid);
+	syscall(SYS_geteuid);
+	syscall(SYS_getgid);
+	syscall(SYS_getegid);
+	syscall(SYS_sched_yield);
+	syscall(SYS_umask, 022);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc != 4) {
+		fprintf(stderr, "usage: rows PROCESSES PERIOD_MS SECONDS\n");
+		return 2;
+	}
+	long processes = atol(argv[1]), period_ms = atol(argv[2]);
+	double end = now() + atof(argv[3]);
+	pid_t parent = getpid();
+
+	for (long i = 0; i < processes; i++) {
+		pid_t child = fork();
+
+		if (child < 0) {
+			perror("fork");
+			return 1;
+		}
+		if (child)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			return 1;
+		pause_ms(i * period_ms / processes);
+		while (now() < end) {
+			nine_calls();
+			pause_ms(period_ms); /* the tenth */
+		}
+		_exit(0);
+	}
+	while (wait(NULL) > 0)
+		;
+	return 0;
+}

@@ -1,0 +1,101 @@
+"""The key table."""
+
+from __future__ import annotations
+
+import pytest
+
+from sysdash import keys
+from sysdash.keys import BINDINGS, Command, Context
+from sysdash.panels.help import key_lines
+from sysdash.ui_state import Page, Prompt, UiState
+
+# What the design promises: key, context, command.
+PROMISED = [
+    ("up", Context.DASHBOARD, Command.UP),
+    ("down", Context.DASHBOARD, Command.DOWN),
+    ("page up", Context.DASHBOARD, Command.PAGE_UP),
+    ("page down", Context.DASHBOARD, Command.PAGE_DOWN),
+    ("home", Context.DASHBOARD, Command.FIRST),
+    ("end", Context.DASHBOARD, Command.LAST),
+    ("j", Context.DASHBOARD, Command.DOWN),
+    ("k", Context.DASHBOARD, Command.UP),
+    ("enter", Context.DASHBOARD, Command.OPEN),
+    ("backspace", Context.DETAIL, Command.BACK),
+    ("esc", Context.DETAIL, Command.BACK),
+    ("s", Context.DASHBOARD, Command.SORT_NEXT),
+    ("f6", Context.DASHBOARD, Command.SORT_NEXT),
+    ("r", Context.SORTING, Command.SORT_RATE),
+    ("l", Context.SORTING, Command.SORT_LATENCY),
+    ("t", Context.SORTING, Command.SORT_TOTAL),
+    ("I", Context.DASHBOARD, Command.SORT_INVERT),
+    ("p", Context.DASHBOARD, Command.PROMPT_PID),
+    ("/", Context.DASHBOARD, Command.PROMPT_NAME),
+    ("f4", Context.DASHBOARD, Command.PROMPT_NAME),
+    ("ctrl l", Context.FILTERED, Command.CLEAR_FILTERS),
+    (" ", Context.LIVE, Command.PAUSE),
+    (" ", Context.PAUSED, Command.RESUME),
+    ("tab", Context.DASHBOARD, Command.NEXT_PANEL),
+    ("v", Context.DASHBOARD, Command.NEXT_VIEW),
+    ("f2", Context.DASHBOARD, Command.NEXT_VIEW),
+    ("+", Context.DASHBOARD, Command.SLOWER),
+    ("-", Context.DASHBOARD, Command.FASTER),
+    ("?", Context.DASHBOARD, Command.HELP),
+    ("h", Context.DASHBOARD, Command.HELP),
+    ("f1", Context.DASHBOARD, Command.HELP),
+    ("q", Context.DASHBOARD, Command.QUIT),
+    ("f10", Context.DASHBOARD, Command.QUIT),
+]
+
+
+@pytest.mark.parametrize(("key", "context", "command"), PROMISED)
+def test_every_promised_key_is_bound(key: str, context: Context, command: Command) -> None:
+    binding = keys.find(key, [context, Context.ALWAYS])
+    assert binding is not None
+    assert binding.command is command
+
+
+def test_a_key_means_one_thing_in_a_context() -> None:
+    pairs = [(binding.context, key) for binding in BINDINGS for key in binding.keys]
+    assert len(pairs) == len(set(pairs))
+
+
+def test_every_command_has_a_key_and_every_binding_its_help() -> None:
+    assert {binding.command for binding in BINDINGS} == set(Command)
+    assert all(binding.help for binding in BINDINGS)
+
+
+def test_sort_letters_do_nothing_by_themselves() -> None:
+    contexts = UiState().contexts
+    assert all(keys.find(key, contexts) is None for key in "rlt")
+
+
+def test_contexts_follow_the_state() -> None:
+    assert UiState(prompt=Prompt.PID, help=True).contexts == [Context.PROMPT]
+    assert UiState(help=True).contexts == [Context.HELP]
+    paused = UiState(paused=True, page=Page.ERRORS).contexts
+    assert Context.PAUSED in paused
+    assert Context.ERRORS in paused
+    assert Context.LIVE not in paused
+    assert UiState(detail=True, sorting=True).contexts[0] is Context.SORTING
+
+
+def test_the_footer_shows_no_shadowed_key() -> None:
+    shown = keys.footer(UiState(paused=True).contexts)
+    assert Command.RESUME in {binding.command for binding in shown}
+    assert Command.PAUSE not in {binding.command for binding in shown}
+
+
+def test_help_and_documentation_have_every_binding() -> None:
+    in_help = [does for _, lines in key_lines() for _, does in lines]
+    document = keys.markdown()
+    for binding in BINDINGS:
+        assert binding.help in document
+        assert binding.help in in_help or binding.context is Context.HELP
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [("f10", "F10"), ("ctrl l", "Ctrl-L"), (" ", "Space"), ("I", "I"), ("up", "↑")],
+)
+def test_labels(key: str, label: str) -> None:
+    assert keys.label(key) == label

@@ -1,0 +1,352 @@
+"""What the panels show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from screen import CALLS, Driver, typical
+from synthetic import Calls, Slow, nr, snapshot
+from urwid.util import set_temporary_encoding
+
+from sysdash import units
+from sysdash.buckets import BUCKETS, octaves
+from sysdash.model import Syscall
+from sysdash.panels.cells import area, bar, fill, sparkline
+from sysdash.panels.cells import width as line_width
+from sysdash.panels.latency import merged, step_of
+from sysdash.panels.table import Column, place
+from sysdash.panels.tiles import frame
+from sysdash.theme import palette
+
+SIZES = [(60, 15), (61, 17), (80, 24), (100, 30), (132, 43), (200, 60), (250, 70)]
+
+# Names as a hostile process would choose them.
+HOSTILE = [
+    b"\x1b[31mred\x1b[0m",
+    b"new\nline\rback",
+    b"0123456789abcdef",
+    "漢字漢字漢".encode(),
+    b"\xff\xfe\x80 bytes",
+    "e\u0301\u0301\u0301clat".encode(),
+    "\u202egnp.exe".encode(),
+    "👨\u200d👩\u200d👧".encode(),
+    b"\x07bell\x08\x7f",
+    "\u200b\u2060\ufeff".encode(),
+]
+
+
+@pytest.fixture(autouse=True)
+def _utf8() -> Iterator[None]:
+    with set_temporary_encoding("utf8"):
+        yield
+
+
+# --- Pieces ---
+
+
+@given(st.floats(0, 1), st.integers(0, 100))
+def test_a_bar_is_as_long_as_its_share(share: float, columns: int) -> None:
+    text = bar(share, columns)
+    eighths = sum(" ▏▎▍▌▋▊▉█".index(char) for char in text)
+    assert len(text) <= columns
+    assert eighths == pytest.approx(share * columns * 8, abs=1)
+    assert (eighths > 0) == (share > 0 and columns > 0)
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=40), st.integers(0, 30))
+def test_a_sparkline_has_its_width_and_no_value_looks_like_zero(
+    values: list[float], columns: int
+) -> None:
+    text = sparkline(values, columns)
+    assert len(text) == columns
+    shown = values[-columns:] if columns else []
+    for value, block in zip(reversed(shown), reversed(text), strict=False):
+        assert (block == "▁") == (value == 0)
+        assert (block == "▇") >= (value == max(shown) and value > 0)
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=40), st.integers(0, 30), st.integers(1, 6))
+def test_an_area_is_a_rectangle(values: list[float], columns: int, rows: int) -> None:
+    lines = area(values, columns, rows)
+    assert len(lines) == rows
+    assert all(len(line) == columns for line in lines)
+
+
+@given(st.lists(st.binary(max_size=16)), st.integers(0, 60))
+def test_filling_gives_the_width_whatever_the_text(names: list[bytes], columns: int) -> None:
+    line = [("text", units.safe(name)) for name in names]
+    assert line_width(fill(line, columns)) == columns
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=BUCKETS, max_size=BUCKETS), st.integers(1, 40))
+def test_merging_a_histogram_loses_nothing(counts: list[int], rows: int) -> None:
+    hist = np.array(counts, dtype=np.int64)
+    hist[126:] = 0
+    whole = octaves(hist)
+    steps = merged(whole, rows)
+    assert len(steps) <= rows
+    assert sum(count for _, _, count in steps) == hist.sum()
+    assert [low for low, _, _ in steps[1:]] == [high for _, high, _ in steps[:-1]]
+    assert {low for low, _, _ in steps} <= {low for low, _, _ in whole}
+
+
+def test_a_value_beyond_the_last_step_belongs_to_it() -> None:
+    steps = [(64, 128, 1), (128, 256, 2)]
+    assert step_of(steps, 100) == 0
+    assert step_of(steps, 128) == 1
+    assert step_of(steps, 10_000) == 1
+
+
+@given(
+    st.integers(0, 300),
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 60), st.integers(0, 5)), max_size=10),
+)
+def test_columns_fit_their_room(room: int, made: list[tuple[int, int, int]]) -> None:
+    columns = [
+        Column(str(i), "", least, least + more, rank=rank, share=1)
+        for i, (least, more, rank) in enumerate(made)
+    ]
+    placed = place(columns, room)
+    assert sum(item.width for item in placed) + max(len(placed) - 1, 0) <= max(room, 0)
+    assert all(item.column.least <= item.width for item in placed)
+    assert all(item.width <= max(item.column.most, item.column.least) for item in placed)
+
+
+def test_borders_join() -> None:
+    boxes = ((1, 1, 3, 1), (5, 1, 2, 3), (1, 3, 3, 1), (1, 5, 6, 1))
+    assert "\n".join(frame(boxes, 8, 7)) == (
+        "┌───┬──┐\n│   │  │\n├───┤  │\n│   │  │\n├───┴──┤\n│      │\n└──────┘"
+    )
+
+
+# --- The dashboard ---
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_all_four_panels_at_every_size(size: tuple[int, int]) -> None:
+    lines = Driver(typical(), size=size).lines()
+    text = "\n".join(lines)
+    for title in ("Top syscalls", "Latency read", "Slow calls", "Summary"):
+        assert f" {title} " in text
+    assert lines[1][0] == "┌"
+    assert lines[1][-1] == "┐"
+    assert lines[-2][0] == "└"
+    assert lines[-2][-1] == "┘"
+    assert all(line[0] in "│├" and line[-1] in "│┤" for line in lines[2:-2])
+
+
+def test_top_at_80x24() -> None:
+    calls = [Calls(name, 1000 - i) for i, name in enumerate(NAMES)]
+    driver = Driver(snapshot(calls))
+    assert driver.names() == NAMES[:10]
+    driver = Driver(typical())
+    read = driver.line("▸read")
+    assert re.search(r"█+ +1\.01M/s +· +\d+ns ", read)
+    assert re.search(r" 1\.00K/s +200/s ", driver.line(" openat"))
+
+
+NAMES = "read write close fstat mmap brk ioctl pipe dup getpid socket bind uname fcntl".split()
+
+
+def test_latency_has_exact_counts_and_every_mark() -> None:
+    text = Driver(typical()).text()
+    row = next(line for line in text.splitlines() if "1,000,000" in line)
+    assert "128ns – 256ns" in row
+    assert "◂ p50 p90" in row
+    assert re.search(r"32µs – 64µs .* 9,000 ◂ max", text)
+    for mark in ("p50", "p90", "p99", "max"):
+        assert mark in text
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 10**7), st.integers(1, 10**12)), min_size=1, max_size=30),
+    st.sampled_from(SIZES),
+)
+def test_the_marks_are_visible_for_any_distribution(
+    made: list[tuple[int, int]], size: tuple[int, int]
+) -> None:
+    with set_temporary_encoding("utf8"):
+        driver = Driver(snapshot([Calls("read", n, ns) for n, ns in made]), size=size)
+        marks = " ".join(re.findall(r"◂ ([^│]*)│", driver.text())).split()
+    # The narrowest panel has no room for four names on a line.
+    if size[0] >= 80:
+        assert marks == ["p50", "p90", "p99", "max"]
+
+
+def test_untimed_calls_are_mentioned() -> None:
+    timed, not_timed = Calls("read", 5), Calls("read", 1_234, None)
+    assert "1,234 calls not timed" in Driver(snapshot([timed, not_timed])).text()
+    assert "not timed" not in Driver(snapshot([timed])).text()
+
+
+def test_a_selected_syscall_without_calls_says_so() -> None:
+    driver = Driver(typical())
+    driver.add(snapshot([Calls("write", 5)], second=2))
+    assert "read made no calls" in driver.text()
+    assert re.search(r"▸read .* 0/s", driver.text())
+
+
+def test_slow_calls_newest_first_with_result_and_ids() -> None:
+    driver = Driver(typical())
+    lines = [line for line in driver.lines() if re.match(r"│ \d\d:\d\d:\d\d", line)]
+    assert [line.split()[2] for line in lines] == ["read", "connect", "futex"]
+    assert "45.2ms postgres 1842/1845" in lines[0]
+    assert "8192" in lines[0]
+    assert "ETIMEDOUT" in lines[1]
+
+
+def test_a_large_pid_is_never_cut() -> None:
+    slow = [Slow("clock_nanosleep", 10**9, 4_194_303, 4_194_304, b"0123456789abcdef", -516)]
+    for size in SIZES[2:]:
+        assert "4194303/4194304" in Driver(snapshot([], slow), size=size).text()
+
+
+def test_summary_numbers() -> None:
+    text = Driver(typical()).text()
+    for pattern in (
+        r"syscalls/s +1\.92M",
+        r"errors/s +500",
+        r"mean +\d",
+        r"working +1\.19s/s",
+        r"waiting +60\.0s/s",
+        r"by kind of call",
+        r"kernel CPU +41%",
+        r"processes +6/212",
+        r"slow calls +3",
+        r"lost +0",
+        r"sysdash CPU +0\.6%",
+        r"memory +148MB",
+    ):
+        assert re.search(pattern, text), pattern
+
+
+def test_losses_are_loud_and_named() -> None:
+    quiet = Driver(typical())
+    assert "lost" not in quiet.styles()
+    for size in SIZES:
+        loud = Driver(snapshot(CALLS, lost={"full map": 12, "slow calls": 0}), size=size)
+        assert "lost" in loud.styles()
+        assert re.search(r"lost +12 ", loud.text())
+        assert re.search(r"full map +12 ", loud.text())
+
+
+def test_header() -> None:
+    head = Driver(typical(), sort="latency", limits="pid 12").lines((120, 24))[0]
+    assert re.match(r" sysdash +web-3 +LIVE 1\.0s +sort latency +filter none, only pid 12 +", head)
+    assert re.search(r"window 1\.0s +\d\d:\d\d:\d\d $", head)
+    assert "REPLAY" in Driver(typical(), mode="REPLAY").lines()[0]
+
+
+def test_before_the_first_interval() -> None:
+    text = Driver().text()
+    assert "collecting the first interval" in text
+    assert "no system calls" not in text
+
+
+def test_an_interval_without_calls() -> None:
+    text = Driver(snapshot([])).text()
+    assert "no system calls in this interval" in text
+    assert "no call took longer" in text
+
+
+def test_the_trend_has_one_block_an_interval() -> None:
+    driver = Driver(*(snapshot([Calls("read", 10 * n)], second=n) for n in (1, 2, 4)))
+    assert re.search(r"▸read .* ▃▄▇ │|▸read .* [▂▃]▄▇ │", driver.text())
+
+
+# --- Hostile and random input ---
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("size", [(60, 15), (80, 24), (200, 60)])
+def test_hostile_names_do_no_harm(name: bytes, size: tuple[int, int]) -> None:
+    calls = [Calls("read", 10, pid=1, comm=name), Calls("write", 9, pid=2, comm=b"ok", errno=5)]
+    driver = Driver(snapshot(calls, [Slow("read", 10**8, comm=name)]), size=size)
+    for keys in ([], ["enter"], ["v"], ["v"], ["v", "tab", "down"]):
+        driver.press(*keys)
+        for line in driver.lines():
+            assert line.isprintable()
+            assert not re.search("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", line)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 260),
+    st.integers(1, 80),
+    st.lists(
+        st.tuples(
+            st.integers(-1, 2000),
+            st.integers(0, 2),
+            st.integers(1, 10**6),
+            st.one_of(st.none(), st.integers(0, 10**13)),
+            st.binary(max_size=16),
+            st.sampled_from([0, 0, 2, 4095]),
+        ),
+        max_size=30,
+    ),
+    st.lists(
+        st.sampled_from(["down", "end", "enter", "tab", "v", "s", "I", "?", "p", "page up", " "]),
+        max_size=8,
+    ),
+)
+def test_any_size_any_data_any_keys(
+    columns: int,
+    rows: int,
+    made: list[tuple[int, int, int, int | None, bytes, int]],
+    keys: list[str],
+) -> None:
+    with set_temporary_encoding("utf8"):
+        calls = [
+            Calls("read", n % 2**32 + 1, ns, i + 1, comm, errno, abi, number)
+            for i, (number, abi, n, ns, comm, errno) in enumerate(made)
+        ]
+        slow = [Slow("read", ns or 0, comm=comm) for _, _, _, ns, comm, _ in made]
+        driver = Driver(snapshot(calls, slow), snapshot([], second=2), size=(columns, rows))
+        driver.press(*keys)
+        driver.add(snapshot(calls[::2], slow[:1], second=3))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_only_styles_of_the_theme_are_used(size: tuple[int, int]) -> None:
+    known = {entry[0] for entry in palette("default")}
+    driver = Driver(snapshot(CALLS, lost={"full map": 1}), size=size)
+    for keys in ([], ["s"], [" "], ["tab", "down"], ["enter"], ["esc"], ["v"], ["v"], ["p"]):
+        driver.press(*keys)
+        assert driver.styles() <= known
+    driver.press("x", "enter")
+    assert "prompt.error" in driver.styles()
+    assert driver.styles() <= known
+
+
+def test_ascii_where_the_encoding_has_no_more() -> None:
+    with set_temporary_encoding("ascii"):
+        driver = Driver(snapshot([Calls("read", 5, 3_000, comm="漢字".encode())]))
+        driver.press("v")
+        text = driver.text()
+    assert text.isascii()
+    assert "+ Processes -" in text
+    assert "???? " in text
+    assert "3.00us" in text
+
+
+def test_another_abi_and_unknown_numbers_have_their_names() -> None:
+    calls = [
+        Calls("read", 30, abi=1, number=3),
+        Calls("read", 20),
+        Calls("read", 10, number=9999),
+    ]
+    assert Driver(snapshot(calls), size=(120, 30)).names()[:1] == ["read"]
+    text = Driver(snapshot(calls), size=(120, 30)).text()
+    assert "read (ia32)" in text
+    assert "[unknown: 9999]" in text
+
+
+def test_the_selected_syscall_is_the_app_s() -> None:
+    driver = Driver(typical())
+    assert driver.app.state.syscall == Syscall(nr("read"))

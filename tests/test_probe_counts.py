@@ -1,0 +1,196 @@
+"""The probe's counts are exact: nothing is missed, doubled, or put down to the wrong call."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from probing import (
+    NOTHING_LOST,
+    build,
+    by_call,
+    calls,
+    counted,
+    during,
+    lost_calls,
+    nr,
+    of,
+    opened,
+    run,
+)
+
+from sysdash import syscalls
+from sysdash.filters import Filters
+from sysdash.probes import layout
+from sysdash.probes.source import BpfSource
+from sysdash.records import Rows
+
+pytestmark = pytest.mark.bpf
+
+_NAMES = ("t-calls", "t-threads", "t-storm", "t-after-exec")
+
+
+@pytest.fixture(scope="module", params=["task storage", "hash", "few slots"])
+def source(request: pytest.FixtureRequest) -> Iterator[BpfSource]:
+    """A source of the programs here, in each way that the probe has to remember threads."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "hash":  # as on kernels before 5.13
+            patch.setattr(layout, "has_task_storage", lambda: False)
+        elif request.param == "few slots":  # most threads find theirs taken
+            patch.setattr(layout, "SLOTS", 8)
+        with opened(Filters(comms=_NAMES)) as opened_source:
+            yield opened_source
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[BpfSource]:
+    with opened() as opened_source:
+        yield opened_source
+
+
+def _check_calls(rows: Rows, threads: int, loops: int) -> None:
+    """What tests/programs/calls.c makes, besides what the loader and libc do."""
+    each = threads * loops
+    assert calls(rows, "getppid", 0) == each
+    assert calls(rows, "getppid") == each
+    # The loader reads the libraries: libc.so.6, and nothing else since glibc 2.34.
+    assert 0 <= calls(rows, "read", 0) - each <= 2
+    assert calls(rows, "write") == each
+    assert calls(rows, "close", errno.EBADF) == each
+    # The loader looks for /etc/ld.so.preload with access, and for no file that is not there.
+    assert calls(rows, "openat", errno.ENOENT) == each
+    assert calls(rows, "exit_group") == 1
+    assert calls(rows, "exit") == threads
+    assert calls(rows, "execve") == 1
+
+
+def test_threads_on_all_cpus(source: BpfSource, tmp_path: Path) -> None:
+    program = build("calls", tmp_path)
+    source.read()
+    run(program, 4, 6000)
+    sample = source.read()
+    rows = of(sample.rows, "t-calls")
+    _check_calls(rows, 4, 6000)
+    assert lost_calls([sample]) == NOTHING_LOST
+    # Both CPUs have rows of their own for the same call.
+    assert len({row["key"] & 0x3FFFF for row in rows}) == os.cpu_count()
+    # A call is in the histogram exactly when it was timed. The exec began under a name that does
+    # not pass the filter.
+    not_timed = (nr("exit"), nr("exit_group"), nr("execve"))
+    for row in rows:
+        timed = 0 if row["nr"] in not_timed else int(row["count"])
+        assert row["hist"].sum() == timed
+        assert row["count"] - row["untimed"] == timed
+        if timed:
+            assert 0 < row["min_ns"] <= row["max_ns"] <= row["total_ns"]
+            mean = int(row["total_ns"]) / timed
+            assert row["min_ns"] <= mean <= row["max_ns"]
+            squares = int(row["squares_low"]) + (int(row["squares_high"]) << 64)
+            assert squares >= timed * mean * mean * 0.999
+            assert squares <= int(row["max_ns"]) * int(row["total_ns"])
+
+
+def test_no_call_is_lost_or_doubled_by_reading(source: BpfSource, tmp_path: Path) -> None:
+    program = build("calls", tmp_path)
+    samples = during(source, lambda: run(program, 4, 200_000))
+    assert len(samples) > 20
+    _check_calls(of(counted(samples), "t-calls"), 4, 200_000)
+    assert lost_calls(samples) == NOTHING_LOST
+
+
+def test_threads_on_used_stacks(source: BpfSource, tmp_path: Path) -> None:
+    """A thread's stack is that of a dead one: it must not end the dead one's exit."""
+    program = build("threads", tmp_path)
+    workers, threads = 3, 17_000
+    samples = during(source, lambda: run(program, workers, threads), every_s=0.05)
+    rows = of(counted(samples), "t-threads")
+    assert calls(rows, "getppid") == 2 * workers * threads
+    assert calls(rows, "exit") == workers * threads + workers
+    assert calls(rows, "exit_group") == 1
+    # Returned twice each, counted once.
+    assert calls(rows, "clone3") + calls(rows, "clone") == workers * threads + workers
+    assert calls(rows, "set_robust_list") in (workers * threads + workers + 1, 1)
+    assert calls(rows, "rseq") == workers * threads + workers + 1
+    assert lost_calls(samples) == NOTHING_LOST
+
+
+def test_processes_that_live_shortly(source: BpfSource, tmp_path: Path) -> None:
+    program = build("storm", tmp_path)
+    workers, children = 3, 7000
+    samples = during(source, lambda: run(program, workers, children), every_s=0.05)
+    # Where the machine is so busy that reading cannot keep up, calls lose their process. Nothing
+    # else has passed the source's filter, so all of them are the storm's.
+    rows = counted(samples)
+    folded = of(rows, "", pid=0)
+    assert len(of(rows, "t-storm")) + len(folded) == len(rows)
+    born = workers + workers * children
+    assert calls(rows, "fork") == born
+    assert calls(rows, "wait4") == born
+    assert calls(rows, "exit_group") == born + 1
+    assert calls(rows, "getppid") == workers * children
+    assert calls(rows, "close", errno.EBADF) == workers * children
+    assert lost_calls(samples) == {**NOTHING_LOST, "unattributed": folded["count"].sum()}
+
+
+def test_processes_that_exec(source: BpfSource, tmp_path: Path) -> None:
+    storm = build("storm", tmp_path)
+    other = build("returns", tmp_path, as_name="t-after-exec")
+    workers, children = 2, 250
+    samples = during(source, lambda: run(storm, workers, children, other), every_s=0.05)
+    before, after = (of(counted(samples), name) for name in ("t-storm", "t-after-exec"))
+    assert calls(before, "fork") == workers + workers * children
+    assert calls(before, "execve") == 1  # of t-storm itself
+    assert calls(before, "exit_group") == workers + 1
+    # exec ends under the new name
+    assert calls(after, "execve", 0) == workers * children
+    assert calls(after, "exit_group") == workers * children
+    assert calls(after, "lseek") == workers * children
+    assert calls(after, "getppid") == calls(after, "fork") == 0
+    assert len({int(row["pid"]) for row in after}) == workers * children
+    assert lost_calls(samples) == NOTHING_LOST
+
+
+def test_strace_counts_the_same(plain: BpfSource, tmp_path: Path) -> None:
+    """The whole of one run, by strace and by the probe at the same time."""
+    program, table = build("calls", tmp_path), tmp_path / "strace"
+    plain.read()
+    run("strace", "-f", "-c", "-o", str(table), program, 4, 5000)
+    sample = plain.read()
+    by_strace: dict[str, tuple[int, int]] = {}
+    line = re.compile(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:(\d+)\s+)?(\w+)$")
+    for text in table.read_text().splitlines():
+        found = line.match(text)
+        if found and found[3] != "total":
+            by_strace[found[3]] = int(found[1]), int(found[2] or 0)
+    ours: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
+    for (number, abi, error), count in by_call(of(sample.rows, "t-calls")).items():
+        name = syscalls.display_name(number, abi)
+        ours[name] += count
+        errors[name] += count if error else 0
+    # strace lists no calls that never return.
+    assert ours.pop("exit") == 4
+    assert ours.pop("exit_group") == 1
+    assert {name: (ours[name], errors[name]) for name in ours} == by_strace
+    assert sum(ours.values()) > 100_000
+
+
+def test_dd(plain: BpfSource) -> None:
+    """strace says N + 3 reads and N + 3 writes: the loader reads, and dd reports on stderr."""
+    count = 200_000
+    plain.read()
+    command = ["dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={count}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as dd:
+        report = dd.communicate()[1]
+    rows = of(plain.read().rows, pid=dd.pid)
+    assert 0 <= calls(rows, "read") - count <= 5
+    assert 0 <= calls(rows, "write") - count <= 5
+    # All the time in calls is within the time that dd itself measured and its start and end.
+    seconds = float(re.search(r"([\d.]+) s,", report)[1])  # type: ignore[index]
+    assert sum(int(row["total_ns"]) for row in rows if row["nr"] in (0, 1)) / 1e9 <= seconds + 0.1

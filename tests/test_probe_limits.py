@@ -1,0 +1,129 @@
+"""More processes and calls than there is room for: totals are exact, and every loss is counted."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+from probing import build, by_call, calls, counted, during, lost, of, opened, run
+
+from sysdash.filters import Filters
+from sysdash.model import aggregate, table_of
+from sysdash.records import Sample
+
+pytestmark = pytest.mark.bpf
+
+ROWS = 1024
+OTHER_ROWS = 512  # as in sysdash.bpf.c
+
+
+def _check_storm(samples: list[Sample], workers: int, children: int) -> None:
+    rows = counted(samples)
+    born = workers + workers * children
+    assert calls(rows, "fork") == born
+    assert calls(rows, "wait4") == born
+    assert calls(rows, "exit_group") == born + 1
+    assert calls(rows, "getppid") == workers * children
+    assert calls(rows, "close", errno.EBADF) == workers * children
+    folded = of(rows, "", pid=0)
+    assert len(of(rows, "t-storm")) + len(folded) == len(rows)
+    assert lost(samples) == {
+        "unattributed": folded["count"].sum(),
+        "calls": 0,
+        "missed": 0,
+        "slow_limit": 0,
+        "slow_ring": 0,
+    }
+
+
+def test_more_processes_than_rows(tmp_path: Path) -> None:
+    program = build("storm", tmp_path)
+    filters = Filters(comms=("t-storm",))
+    with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
+        source.read()
+        run(program, 3, 1500)
+        sample = source.read()
+        _check_storm([sample], 3, 1500)
+        # The last rows are kept for `other`, which needs few of them.
+        assert len(of(sample.rows, "t-storm")) <= (ROWS - OTHER_ROWS) * 2
+        assert sample.lost["unattributed"] > 5000
+
+        # The room is there again for the next interval.
+        run(program, 1, 1)
+        _check_storm([sample := source.read()], 1, 1)
+        assert sample.lost["unattributed"] == 0
+
+        # Reading all the while, the same storm finds room for most.
+        samples = during(source, lambda: run(program, 3, 1500))
+        _check_storm(samples, 3, 1500)
+
+
+def test_reading_early(tmp_path: Path) -> None:
+    """What is taken because room runs out belongs to the next sample, and is not lost."""
+    program = build("storm", tmp_path)
+    filters = Filters(comms=("t-storm",))
+    with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
+        source.read()
+        for _ in range(10):
+            run(program, 1, 200)  # 600 rows, which may all be on one CPU
+            source.relieve()
+        sample = source.read()
+    rows = sample.rows
+    assert calls(rows, "fork") == 10 * 201
+    assert calls(rows, "exit_group") == 10 * 202
+    assert sum(sample.lost.values()) == sample.lost["unattributed"]
+    # Without relief, two CPUs have room for 1024 of the 6000.
+    assert len(of(rows, "t-storm")) > 2 * (ROWS - OTHER_ROWS)
+
+
+def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
+    """On one CPU: 512 rows for the process, 512 for `other`, and what is beyond is lost."""
+    program = build("numbers", tmp_path)
+    filters = Filters(comms=("t-numbers",))
+    with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
+        source.read()
+        run(program, 2000, 3000)
+        sample = source.read()
+    unknown = sample.rows[sample.rows["nr"] >= 2000]
+    kept = int(unknown["count"].sum())
+    assert len(of(unknown, "", pid=0)) == OTHER_ROWS
+    assert sample.lost["unattributed"] == OTHER_ROWS
+    # All 3000 numbers and exit_group.
+    assert sample.lost["calls"] == 3000 - kept + 1
+    assert sample.lost["missed"] == 0
+    # It is the first numbers that found room.
+    assert sorted(unknown["nr"].tolist()) == list(range(2000, 2000 + kept))
+
+
+def test_rows_forgotten_by_the_index_are_merged(tmp_path: Path) -> None:
+    """Some of its lines are full with so many rows, and forget one that is wanted again."""
+    program = build("numbers", tmp_path)
+    with opened(Filters(comms=("t-numbers",)), default_threshold_ns=None) as source:
+        source.read()
+        run(program, 2000, 6500, 2)
+        sample = source.read()
+    unknown = sample.rows[sample.rows["nr"] >= 2000]
+    assert len(unknown) > 6500
+    assert by_call(unknown) == {(number, 0, errno.ENOSYS): 2 for number in range(2000, 8500)}
+    table = aggregate(table_of(unknown, 1.0), ("syscall",))
+    assert table.nr.tolist() == list(range(2000, 8500))
+    assert set(table.count) == {2}
+    assert not any(sample.lost.values())
+
+
+def test_rows_come_clean(tmp_path: Path) -> None:
+    """A row that is used again begins at nothing, whoever had it before."""
+    program = build("calls", tmp_path)
+    with opened(Filters(comms=("t-calls",)), default_threshold_ns=None) as source:
+        source.read()
+        for _ in range(4):
+            run(program, 2, 2000)
+            rows = source.read().rows
+            assert calls(rows, "getppid") == 4000
+            for row in rows:
+                assert row["hist"].sum() + row["untimed"] == row["count"]
+            timed = rows[rows["hist"].sum(axis=1) > 0]
+            assert np.all(timed["max_ns"].astype(np.float64) * timed["count"] >= timed["total_ns"])
+            assert np.all(timed["min_ns"] <= timed["max_ns"])

@@ -1,0 +1,165 @@
+"""Which module may know which: the table of docs/architecture.md, read from the imports."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "sysdash"
+MODULES = sorted(ROOT.rglob("*.py"))
+
+OUTSIDE = ("bcc", "urwid")
+CLOCK_THREADS_IO = (
+    "time", "datetime", "threading", "asyncio", "queue", "multiprocessing", "subprocess",
+    "os", "io", "pathlib", "shutil", "socket", "select", "signal", "sys", "tempfile", "mmap",
+)  # fmt: skip
+
+# Room -> what it must not import. A room is a module, or a folder and all in it.
+FORBIDDEN = {
+    "units": ("sysdash", *OUTSIDE, "numpy"),
+    "syscalls": ("sysdash", *OUTSIDE, "numpy"),
+    "errors": ("sysdash", *OUTSIDE, "numpy"),
+    "filters": ("sysdash", *OUTSIDE, "numpy"),
+    "buckets": ("sysdash", *OUTSIDE, *CLOCK_THREADS_IO),
+    "records": (*OUTSIDE, *CLOCK_THREADS_IO, "ctypes"),
+    "model": (*OUTSIDE, *CLOCK_THREADS_IO),
+    "history": (*OUTSIDE,),
+    "collector": (*OUTSIDE,),
+    "config": (*OUTSIDE, "numpy"),
+    "cli": (*OUTSIDE, "numpy", "ctypes", "struct", "sysdash.records", "sysdash.panels"),
+    "commands": ("bcc", "ctypes", "struct", "sysdash.records", "sysdash.panels"),
+    "app": ("bcc", "sysdash.probes", "sysdash.records", "sysdash.commands", "sysdash.cli"),
+    "keys": ("bcc",),
+    "theme": ("bcc",),
+    "panels": (
+        "bcc", "sysdash.collector", "sysdash.config", "sysdash.probes", "sysdash.records",
+        "sysdash.app", "sysdash.commands", "sysdash.cli",
+    ),
+    "probes": ("urwid", "sysdash.syscalls", "sysdash.model"),
+}  # fmt: skip
+
+# Room -> the only modules of sysdash that it may import.
+ALLOWED = {
+    "records": ("sysdash.buckets",),
+    "model": ("sysdash.buckets", "sysdash.records", "sysdash.syscalls", "sysdash.units"),
+    "history": ("sysdash.buckets", "sysdash.model", "sysdash.records", "sysdash.syscalls"),
+    "collector": ("sysdash.history", "sysdash.model", "sysdash.records"),
+    "config": ("sysdash.syscalls", "sysdash.units"),
+    "keys": (),
+    "theme": (),
+    "probes": (
+        "sysdash.buckets", "sysdash.errors", "sysdash.filters", "sysdash.probes",
+        "sysdash.records", "sysdash.units",
+    ),
+}  # fmt: skip
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(source: str, package: str = "sysdash") -> Iterator[str]:
+    """Every module that a source imports, wherever in it, ``from a import b`` as ``a.b``."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                base = ".".join([*parents[: len(parents) - node.level + 1], base]).rstrip(".")
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def within(module: str, names: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in names)
+
+
+def violations(room: str, source: str, package: str = "sysdash") -> list[str]:
+    forbidden = FORBIDDEN.get(room, ("bcc",))
+    allowed = (f"sysdash.{room}", *ALLOWED.get(room, ("sysdash",)))
+    return [
+        module
+        for module in imports(source, package)
+        if not within(module, (f"sysdash.{room}",))
+        and (
+            within(module, forbidden)
+            or (within(module, ("sysdash",)) and not within(module, allowed))
+        )
+    ]
+
+
+def exits_and_prints(source: str) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name) and node.id in ("print", "exit", "quit", "SystemExit"):
+            found.append(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = f"{node.value.id}.{node.attr}"
+            if name in ("sys.exit", "os._exit", "os.abort"):
+                found.append(name)
+    return found
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_each_room_knows_only_what_it_may(path: Path) -> None:
+    package = ".".join(("sysdash", *path.relative_to(ROOT).parts[:-1]))
+    assert violations(room_of(path), path.read_text(), package) == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_probes_know_bcc(path: Path) -> None:
+    if room_of(path) != "probes":
+        assert not [name for name in imports(path.read_text()) if within(name, ("bcc",))]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_command_line_prints_and_exits(path: Path) -> None:
+    if room_of(path) not in ("cli", "commands", "__main__"):
+        assert exits_and_prints(path.read_text()) == []
+
+
+def test_the_rules_are_about_modules_that_are_there() -> None:
+    rooms = {room_of(path) for path in MODULES}
+    assert set(FORBIDDEN) <= rooms
+    assert set(ALLOWED) <= set(FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("panels", "import bcc"),
+        ("panels", "from sysdash import config"),
+        ("panels", "from sysdash.collector import Collector"),
+        ("panels", "def f():\n    from .. import collector"),
+        ("model", "import time"),
+        ("model", "from os import path"),
+        ("model", "from sysdash.history import History"),
+        ("units", "from sysdash import model"),
+        ("probes", "import sysdash.model as m"),
+        ("app", "if TYPE_CHECKING:\n    import bcc.table"),
+    ],
+)
+def test_a_breach_would_be_seen(room: str, source: str) -> None:
+    assert violations(room, source, "sysdash.panels")
+
+
+@pytest.mark.parametrize(
+    "source", ["print(1)", "sys.exit()", "raise SystemExit", "exit(1)", "os._exit(1)"]
+)
+def test_a_print_or_an_exit_would_be_seen(source: str) -> None:
+    assert exits_and_prints(source)
+
+
+def test_what_is_allowed_is_no_breach() -> None:
+    assert violations("panels", "import urwid\nfrom sysdash.model import View") == []
+    assert violations("panels", "from sysdash.panels.base import Panel") == []
+    assert violations("probes", "import bcc\nfrom sysdash.probes import bpf") == []
+    assert exits_and_prints("self.exit = 1\nlog.print()") == []
