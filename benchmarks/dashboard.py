@@ -361,7 +361,7 @@ def _row(name: str, values: Sequence[float], digits: int, bound: Bound | None) -
     quartiles = f"[{spread.low:.{digits}f} {spread.high:.{digits}f}]"
     row = [name, f"{spread.median:.{digits}f}", quartiles, "", "", ""]
     if bound:
-        row[3:] = [f"< {bound.must:g}", f"< {bound.aim:g}", bound.verdict(spread.median)]
+        row[3:] = [f"< {bound.must:g}", f"< {bound.aim:g}", bound.verdict(spread)]
     return row
 
 

@@ -365,8 +365,12 @@ class Bound:
     must: float
     aim: float
 
-    def verdict(self, value: float) -> str:
-        """How a value stands to it."""
+    def verdict(self, found: Spread) -> str:
+        """How a median stands to it; with a question mark if the quartiles stand otherwise."""
+        words = {self._word(value) for value in (found.low, found.high)}
+        return self._word(found.median) + ("?" if len(words) > 1 else "")
+
+    def _word(self, value: float) -> str:
         if value <= self.aim:
             return "aim met"
         return "held" if value <= self.must else "MISSED"

@@ -147,7 +147,7 @@ def _comparisons(results: Results) -> list[list[str]]:
         pairs = harness.ratios(_added(results, c.subject), _added(results, c.over))
         if pairs:
             spread = Spread.of(pairs)
-            verdict = c.bound.verdict(spread.median)
+            verdict = c.bound.verdict(spread)
             quartiles = f"[{spread.low:.2f} {spread.high:.2f}]"
             rows.append([name, f"{spread.median:.3f}", quartiles, *bounds, verdict])
         else:

@@ -4,10 +4,10 @@
  *
  *   rows PROCESSES PERIOD_MS SECONDS
  *
- * Each process makes its ten calls once a period. All end after SECONDS, or when the first one does.
+ * Each process makes its ten calls once a period. All end after SECONDS, or at SIGINT, or when the
+ * first one ends.
  */
 #define _GNU_SOURCE
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +16,14 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	(void)number;
+	stopped = 1;
+}
 
 static double now(void)
 {
@@ -53,17 +61,22 @@ int main(int argc, char **argv)
 	}
 	long processes = atol(argv[1]), period_ms = atol(argv[2]);
 	double end = now() + atof(argv[3]);
-	pid_t parent = getpid();
+	pid_t parent = getpid(), *children = calloc(processes, sizeof(*children));
+	struct sigaction on_interrupt = {.sa_handler = stop};
+	long started = 0;
 
-	for (long i = 0; i < processes; i++) {
+	sigaction(SIGINT, &on_interrupt, NULL);
+	for (long i = 0; i < processes && !stopped; i++) {
 		pid_t child = fork();
 
 		if (child < 0) {
 			perror("fork");
 			return 1;
 		}
-		if (child)
+		if (child) {
+			children[started++] = child;
 			continue;
+		}
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			return 1;
@@ -74,7 +87,12 @@ int main(int argc, char **argv)
 		}
 		_exit(0);
 	}
-	while (wait(NULL) > 0)
-		;
+	/* They end by themselves, unless it is interrupted. Nobody else would wait for them. */
+	for (long i = 0; i < started; i++) {
+		if (stopped)
+			kill(children[i], SIGKILL);
+		while (waitpid(children[i], NULL, 0) < 0 && stopped)
+			kill(children[i], SIGKILL);
+	}
 	return 0;
 }

@@ -81,6 +81,10 @@ class Row:
     hist: Ints
 
 
+OTHERS = b"(others)"
+"""The name that pid 0 gets where it stands for processes that the probe had no room for."""
+
+
 def quantile_ns(hist: Ints, q: float, min_ns: Ints, max_ns: Ints) -> Floats:
     """The ``q`` quantile (nearest rank) of each histogram, in ns; 0 where a histogram is empty.
 
@@ -342,7 +346,7 @@ def table_of(rows: Rows, interval_s: float) -> Table:
         interval_s=interval_s,
         **as_int,
         cgroup=rows["cgroup"].copy(),
-        comm=rows["comm"].copy(),
+        comm=np.where((rows["pid"] == 0) & (rows["comm"] == b""), OTHERS, rows["comm"]),
         errors=np.where(rows["errno"] > 0, as_int["count"], 0),
         timed=timed,
         min_ns=np.where(timed > 0, rows["min_ns"], 0).astype(np.int64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sysdash.probes.source import BpfSource
-from sysdash.records import ROW, Rows, Sample
+from sysdash.records import COMM_LEN, ROW, Rows, Sample
 from sysdash.syscalls import numbers
 
 _PROGRAMS = Path(__file__).parent / "programs"
@@ -30,12 +31,24 @@ def nr(name: str, abi: int = 0) -> int:
     return next(number for number, table in numbers(name) if table == abi)
 
 
-def build(name: str, folder: Path, *flags: str, as_name: str | None = None) -> str:
+def comm(program: str) -> str:
+    """What processes of a program are called, in this test run and no other on the machine."""
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    number, tag = os.getpid(), ""
+    while number:
+        number, digit = divmod(number, len(digits))
+        tag = digits[digit] + tag
+    name = f"t{tag}-{program}"
+    assert len(name) < COMM_LEN
+    return name
+
+
+def build(name: str, folder: Path, *flags: str, called: str | None = None) -> str:
     """Compile ``tests/programs/NAME.c``; returns the program's path.
 
-    A name of its own tells a program's processes from all others on the machine.
+    Its name is ``comm(called or name)``, so that its processes are told from all others.
     """
-    program = folder / (as_name or f"t-{name}")
+    program = folder / comm(called or name)
     source = _PROGRAMS / f"{name}.c"
     command = ["gcc", "-O1", "-pthread", *flags, "-o", str(program), str(source)]
     subprocess.run(command, check=True)
@@ -54,11 +67,11 @@ def counted(samples: Sequence[Sample]) -> Rows:
     return np.concatenate([np.empty(0, dtype=ROW), *(sample.rows for sample in samples)])
 
 
-def of(rows: Rows, comm: str | None = None, pid: int | None = None) -> Rows:
+def of(rows: Rows, name: str | None = None, pid: int | None = None) -> Rows:
     """The rows of a process, by its name, or its PID, or both."""
     mask: npt.NDArray[np.bool_] = np.ones(len(rows), dtype=bool)
-    if comm is not None:
-        mask &= rows["comm"] == comm.encode()
+    if name is not None:
+        mask &= rows["comm"] == name.encode()
     if pid is not None:
         mask &= rows["pid"] == pid
     return rows[mask]

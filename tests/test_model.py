@@ -98,7 +98,8 @@ def _key(calls: Any, by: Sequence[str]) -> tuple[Any, ...]:
             called = calls.syscall if isinstance(calls, model.Row) else Syscall(calls.nr, calls.abi)
             values.append(called)
         elif name == "comm" and isinstance(calls, Calls):
-            values.append(safe(calls.comm))
+            folded = calls.pid == 0 and not calls.comm
+            values.append(safe(model.OTHERS if folded else calls.comm))
         else:
             values.append(getattr(calls, name))
     return tuple(values)

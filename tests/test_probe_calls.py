@@ -13,6 +13,7 @@ from probing import (
     build,
     by_call,
     calls,
+    comm,
     eventually,
     lost_calls,
     nr,
@@ -54,7 +55,7 @@ def test_tables_are_told_apart(source: BpfSource, tmp_path: Path) -> None:
     source.read()
     run(build("abis", tmp_path), 500)
     snapshot = derive(source.read())
-    calls_of = snapshot.calls.select(snapshot.calls.comm == b"t-abis")
+    calls_of = snapshot.calls.select(snapshot.calls.comm == comm("abis").encode())
     table = aggregate(calls_of, ("syscall",))
     counts = {row.syscall: (row.count, row.errors) for row in table.rows(range(len(table)))}
     assert counts[Syscall(20)] == (500, 0)
@@ -119,12 +120,12 @@ def test_exec_again_and_again(source: BpfSource, tmp_path: Path) -> None:
     run(program, "again", 100)
     sample = source.read()
     # Run through /proc/self/exe, a program is called "exe" from its second exec on.
-    first, later = of(sample.rows, "t-exec"), of(sample.rows, "exe")
+    first = of(sample.rows, comm("exec"))
+    later = of(sample.rows, "exe", pid=int(first["pid"][0]))
     assert calls(first, "execve") == 1
     assert calls(later, "execve") == calls(later, "execve", 0) == 100
     assert calls(later, "exit_group") == 1
     assert calls(first, "exit_group") == 0
-    assert set(first["pid"]) == set(later["pid"])
     timed = later[later["nr"] == nr("execve")]
     assert timed["hist"].sum() == 100
 
@@ -132,12 +133,12 @@ def test_exec_again_and_again(source: BpfSource, tmp_path: Path) -> None:
 def test_exec_by_another_thread(source: BpfSource, tmp_path: Path) -> None:
     """It ends the other threads and takes the first one's TID."""
     program = build("exec", tmp_path)
-    other = build("returns", tmp_path, as_name="t-after-exec")
+    other = build("returns", tmp_path, called="after")
     source.read()
     for _ in range(20):
         run(program, "thread", other)
     rows = source.read().rows
-    before, after = of(rows, "t-exec"), of(rows, "t-after-exec")
+    before, after = of(rows, comm("exec")), of(rows, comm("after"))
     assert calls(before, "execve") == 20
     assert calls(after, "execve", 0) == 20
     assert calls(after, "exit_group") == 20
@@ -150,11 +151,11 @@ def test_exec_by_another_thread(source: BpfSource, tmp_path: Path) -> None:
 
 def test_vfork(source: BpfSource, tmp_path: Path) -> None:
     program = build("exec", tmp_path)
-    other = build("returns", tmp_path, as_name="t-after-exec")
+    other = build("returns", tmp_path, called="after")
     source.read()
     run(program, "vfork", 100, other)
     rows = source.read().rows
-    before, after = of(rows, "t-exec"), of(rows, "t-after-exec")
+    before, after = of(rows, comm("exec")), of(rows, comm("after"))
     assert calls(before, "vfork") + calls(before, "clone") + calls(before, "clone3") == 100
     assert calls(before, "wait4") == 100
     assert calls(after, "execve", 0) == calls(after, "exit_group") == 100
@@ -165,10 +166,31 @@ def test_a_new_name(source: BpfSource, tmp_path: Path) -> None:
     source.read()
     run(program, "rename", 300)
     rows = source.read().rows
-    assert calls(of(rows, "t-exec"), "getppid") == 300
-    assert calls(of(rows, "renamed"), "getppid") == 300
-    assert calls(of(rows, "renamed"), "prctl") == 1
-    assert calls(of(rows, "renamed"), "exit_group") == 1
+    before = of(rows, comm("exec"))
+    after = of(rows, "renamed", pid=int(before["pid"][0]))
+    assert calls(before, "getppid") == 300
+    assert calls(after, "getppid") == 300
+    assert calls(after, "prctl") == 1
+    assert calls(after, "exit_group") == 1
+
+
+def test_the_first_thread_leaves(source: BpfSource, tmp_path: Path) -> None:
+    rows = _of(source, build("exec", tmp_path), "leave", 300)
+    assert calls(rows, "getppid") == 300
+    assert calls(rows, "exit") == 2
+    assert calls(rows, "exit_group") == 0
+    assert len(set(rows["pid"])) == 1
+
+
+def test_changed_by_a_tracer(source: BpfSource, tmp_path: Path) -> None:
+    """The kernel's word counts: a call is what the tracer made of it."""
+    rows = _of(source, build("traced", tmp_path), 200)
+    assert calls(rows, "getppid") == 0
+    assert calls(rows, "geteuid", 0) == 200
+    assert calls(rows, "getpgid") == 0
+    assert by_call(rows)[-1, 0, errno.ENOSYS] == 200
+    assert calls(rows, "getsid", 0) == calls(rows, "getsid") == 200
+    assert calls(rows, "getuid", 0) == 200
 
 
 def test_interrupted_calls(source: BpfSource, tmp_path: Path) -> None:
@@ -176,7 +198,7 @@ def test_interrupted_calls(source: BpfSource, tmp_path: Path) -> None:
     source.read()
     handled = int(run(program, 50))
     sample = source.read()
-    rows = of(sample.rows, "t-signals")
+    rows = of(sample.rows, comm("signals"))
     assert calls(rows, "read", ERESTARTSYS) == 50
     # It puts -EINTR back in the register where results are, which is no error of its own.
     assert calls(rows, "rt_sigreturn", 0) == calls(rows, "rt_sigreturn") == handled >= 50
@@ -189,6 +211,8 @@ def test_refused_by_seccomp(source: BpfSource, tmp_path: Path) -> None:
     rows = _of(source, build("denied", tmp_path), 400)
     assert calls(rows, "getppid", errno.EPERM) == calls(rows, "getppid") == 400
     assert calls(rows, "getuid", 0) == calls(rows, "getuid") == 400
+    assert calls(rows, "getgid") == 400
+    assert calls(rows, "rt_sigreturn") == 400
     assert rows[rows["nr"] == nr("getppid")]["hist"].sum() == 0
 
 
@@ -203,7 +227,7 @@ def test_calls_that_began_before_the_probe(tmp_path: Path) -> None:
         family.stdout.readline()
         with opened() as source:
             family.communicate("x")
-            rows = of(source.read().rows, "t-family")
+            rows = of(source.read().rows, comm("family"))
     # Standard input, and the child's pipe.
     assert calls(rows, "read") == 2
     read = rows[rows["nr"] == nr("read")]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from probing import Key, build, by_call, calls, nr, of, opened, run
+from probing import Key, build, by_call, calls, comm, nr, of, opened, run
 
 from sysdash.filters import Filters
 from sysdash.probes import targets
@@ -75,9 +75,9 @@ def family(tmp_path: Path) -> Iterator[Family]:
         pid, tid, child = map(int, process.stdout.readline().split())
         yield Family(
             process,
-            Task(pid, pid, os.getpid(), ("t-family",), LOOPS),
-            Task(pid, tid, os.getpid(), ("t-family", "family-thread"), 10 * LOOPS),
-            Task(child, child, pid, ("t-family",), 100 * LOOPS),
+            Task(pid, pid, os.getpid(), (comm("family"),), LOOPS),
+            Task(pid, tid, os.getpid(), (comm("family"), "family-thread"), 10 * LOOPS),
+            Task(child, child, pid, (comm("family"),), 100 * LOOPS),
         )
 
 
@@ -131,12 +131,15 @@ TASK_FILTERS: dict[str, tuple[Callable[[Family], Filters], Callable[[Family, Tas
     "pids": (lambda f: Filters(pids=(f.child.pid, f.first.pid, 1)), lambda _, __: True),
     "tid": (lambda f: Filters(tids=(f.thread.tid,)), lambda f, t: t.tid == f.thread.tid),
     "ppid": (lambda f: Filters(ppids=(f.first.pid,)), lambda f, t: t is f.child),
-    "comm of the process": (lambda _: Filters(comms=("t-family",)), lambda _, __: True),
+    "comm of the process": (lambda _: Filters(comms=(comm("family"),)), lambda _, __: True),
     "comm of a thread": (
         lambda _: Filters(comms=("family-thread",)),
         lambda _, t: "family-thread" in t.comms,
     ),
-    "comm of none": (lambda _: Filters(comms=("t-famil", "t-family2")), lambda _, __: False),
+    "comm of none": (
+        lambda _: Filters(comms=(comm("famil"), comm("family2"))),
+        lambda _, __: False,
+    ),
     "pid and tid": (
         lambda f: Filters(pids=(f.first.pid,), tids=(f.first.tid, f.child.tid)),
         lambda f, t: t is f.first,

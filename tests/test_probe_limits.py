@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from probing import build, by_call, calls, counted, during, lost, of, opened, run
+from probing import build, by_call, calls, comm, counted, during, lost, of, opened, run
 
 from sysdash.filters import Filters
 from sysdash.model import aggregate, table_of
@@ -28,7 +28,7 @@ def _check_storm(samples: list[Sample], workers: int, children: int) -> None:
     assert calls(rows, "getppid") == workers * children
     assert calls(rows, "close", errno.EBADF) == workers * children
     folded = of(rows, "", pid=0)
-    assert len(of(rows, "t-storm")) + len(folded) == len(rows)
+    assert len(of(rows, comm("storm"))) + len(folded) == len(rows)
     assert lost(samples) == {
         "unattributed": folded["count"].sum(),
         "calls": 0,
@@ -40,14 +40,14 @@ def _check_storm(samples: list[Sample], workers: int, children: int) -> None:
 
 def test_more_processes_than_rows(tmp_path: Path) -> None:
     program = build("storm", tmp_path)
-    filters = Filters(comms=("t-storm",))
+    filters = Filters(comms=(comm("storm"),))
     with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
         source.read()
         run(program, 3, 1500)
         sample = source.read()
         _check_storm([sample], 3, 1500)
         # The last rows are kept for `other`, which needs few of them.
-        assert len(of(sample.rows, "t-storm")) <= (ROWS - OTHER_ROWS) * 2
+        assert len(of(sample.rows, comm("storm"))) <= (ROWS - OTHER_ROWS) * 2
         assert sample.lost["unattributed"] > 5000
 
         # The room is there again for the next interval.
@@ -63,7 +63,7 @@ def test_more_processes_than_rows(tmp_path: Path) -> None:
 def test_reading_early(tmp_path: Path) -> None:
     """What is taken because room runs out belongs to the next sample, and is not lost."""
     program = build("storm", tmp_path)
-    filters = Filters(comms=("t-storm",))
+    filters = Filters(comms=(comm("storm"),))
     with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
         source.read()
         for _ in range(10):
@@ -75,13 +75,13 @@ def test_reading_early(tmp_path: Path) -> None:
     assert calls(rows, "exit_group") == 10 * 202
     assert sum(sample.lost.values()) == sample.lost["unattributed"]
     # Without relief, two CPUs have room for 1024 of the 6000.
-    assert len(of(rows, "t-storm")) > 2 * (ROWS - OTHER_ROWS)
+    assert len(of(rows, comm("storm"))) > 2 * (ROWS - OTHER_ROWS)
 
 
 def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
     """On one CPU: 512 rows for the process, 512 for `other`, and what is beyond is lost."""
     program = build("numbers", tmp_path)
-    filters = Filters(comms=("t-numbers",))
+    filters = Filters(comms=(comm("numbers"),))
     with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
         source.read()
         run(program, 2000, 3000)
@@ -100,7 +100,7 @@ def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
 def test_rows_forgotten_by_the_index_are_merged(tmp_path: Path) -> None:
     """Some of its lines are full with so many rows, and forget one that is wanted again."""
     program = build("numbers", tmp_path)
-    with opened(Filters(comms=("t-numbers",)), default_threshold_ns=None) as source:
+    with opened(Filters(comms=(comm("numbers"),)), default_threshold_ns=None) as source:
         source.read()
         run(program, 2000, 6500, 2)
         sample = source.read()
@@ -116,7 +116,7 @@ def test_rows_forgotten_by_the_index_are_merged(tmp_path: Path) -> None:
 def test_rows_come_clean(tmp_path: Path) -> None:
     """A row that is used again begins at nothing, whoever had it before."""
     program = build("calls", tmp_path)
-    with opened(Filters(comms=("t-calls",)), default_threshold_ns=None) as source:
+    with opened(Filters(comms=(comm("calls"),)), default_threshold_ns=None) as source:
         source.read()
         for _ in range(4):
             run(program, 2, 2000)
@@ -127,3 +127,27 @@ def test_rows_come_clean(tmp_path: Path) -> None:
             timed = rows[rows["hist"].sum(axis=1) > 0]
             assert np.all(timed["max_ns"].astype(np.float64) * timed["count"] >= timed["total_ns"])
             assert np.all(timed["min_ns"] <= timed["max_ns"])
+
+
+def test_what_is_written_while_the_banks_are_swapped(tmp_path: Path) -> None:
+    """A program that began before the swap may still write to the old bank until the wait ends."""
+    program = build("numbers", tmp_path)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        opened(Filters(comms=(comm("numbers"),)), default_threshold_ns=None) as source,
+    ):
+        source.read()
+        run(program, 9999, 1)
+        bank = int(source._config["epoch"][0]) & 1
+        update = source._program.update
+
+        def write_late(table: str, key: bytes, value: bytes) -> None:
+            if table == "barrier":
+                old = source._rows[bank]
+                old["count"][old["nr"] == 9999] += np.uint64(41)
+            update(table, key, value)
+
+        patch.setattr(source._program, "update", write_late)
+        assert by_call(source.read().rows)[9999, 0, errno.ENOSYS] == 42
+        # And the room was cleared after that.
+        assert not source._rows[bank]["count"].any()

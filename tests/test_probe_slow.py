@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from probing import build, calls, lost, nr, of, opened, run
+from probing import build, calls, comm, lost, nr, of, opened, run
 
 from sysdash.filters import Filters
 from sysdash.model import SlowCall, Syscall, derive
@@ -23,7 +23,7 @@ READ = Syscall(nr("read"))
 @pytest.fixture(scope="module")
 def source() -> Iterator[BpfSource]:
     thresholds = {(nr("read"), 0): 30_000_000, (nr("wait4"), 0): None}
-    with opened(Filters(comms=("t-waits",)), thresholds) as opened_source:
+    with opened(Filters(comms=(comm("waits"),)), thresholds) as opened_source:
         yield opened_source
 
 
@@ -51,7 +51,7 @@ def test_what_is_told(source: BpfSource, tmp_path: Path) -> None:
         fd, buffer, ended_ns, duration_ns = map(int, line.split())
         assert call.syscall == READ
         assert call.pid == call.tid
-        assert call.comm == "t-waits"
+        assert call.comm == comm("waits")
         assert call.args[:3] == (fd, buffer, 64)
         assert call.ret == 5
         assert call.errno is None
@@ -71,14 +71,14 @@ def test_below_the_threshold(source: BpfSource, tmp_path: Path) -> None:
 
 
 def test_wait4_never(source: BpfSource, tmp_path: Path) -> None:
-    program = build("storm", tmp_path, as_name="t-waits")
+    program = build("storm", tmp_path, called="waits")
     sleep = tmp_path / "t-sleep"
     sleep.write_text("#!/bin/sh\nsleep 0.05\n")
     sleep.chmod(0o755)
     source.read()
     run(program, 1, 2, str(sleep))
     sample = source.read()
-    rows = of(sample.rows, "t-waits")
+    rows = of(sample.rows, comm("waits"))
     assert calls(rows, "wait4") == 3
     waited = rows[(rows["nr"] == nr("wait4"))]
     assert waited["max_ns"].max() > 50_000_000
@@ -86,7 +86,7 @@ def test_wait4_never(source: BpfSource, tmp_path: Path) -> None:
 
 
 def test_none_at_all(tmp_path: Path) -> None:
-    with opened(Filters(comms=("t-waits",)), default_threshold_ns=None) as source:
+    with opened(Filters(comms=(comm("waits"),)), default_threshold_ns=None) as source:
         slow, said = _waits(source, tmp_path, 20)
     assert slow == []
     assert len(said) == 5
@@ -97,7 +97,7 @@ def test_every_slow_call_is_listed_or_counted(tmp_path: Path) -> None:
     program = build("calls", tmp_path)
     for limit in (1000, 2**32 - 1):
         with opened(
-            Filters(comms=("t-calls",)), default_threshold_ns=0, slow_per_second=limit
+            Filters(comms=(comm("calls"),)), default_threshold_ns=0, slow_per_second=limit
         ) as source:
             source.read()
             run(program, 2, 15_000)
@@ -115,14 +115,14 @@ def test_every_slow_call_is_listed_or_counted(tmp_path: Path) -> None:
         else:
             assert losses["slow_limit"] == 0
             assert losses["slow_ring"] > 0
-        assert set(sample.events["comm"]) == {b"t-calls"}
+        assert set(sample.events["comm"]) == {comm("calls").encode()}
 
 
 def test_unknown_numbers_have_the_default_threshold(tmp_path: Path) -> None:
     program = build("numbers", tmp_path)
     for default, expected in ((None, 0), (0, 200)):
         with opened(
-            Filters(comms=("t-numbers",)), {(nr("read"), 0): 0}, default_threshold_ns=default
+            Filters(comms=(comm("numbers"),)), {(nr("read"), 0): 0}, default_threshold_ns=default
         ) as source:
             source.read()
             run(program, 5000, 200)
@@ -133,7 +133,7 @@ def test_unknown_numbers_have_the_default_threshold(tmp_path: Path) -> None:
 
 def test_32_bit_arguments(tmp_path: Path) -> None:
     program = build("abis", tmp_path)
-    with opened(Filters(comms=("t-abis",)), {(6, 1): 0}, default_threshold_ns=None) as source:
+    with opened(Filters(comms=(comm("abis"),)), {(6, 1): 0}, default_threshold_ns=None) as source:
         source.read()
         run(program, 10)
         slow = derive(source.read()).slow

@@ -35,9 +35,10 @@
 #define MAX_ERRNO 4095
 #define NSEC_PER_SEC 1000000000ULL
 
-#define CACHE 16   /* rows that a thread remembers; a power of two */
-#define WAYS 8	   /* index entries in a cache line */
-#define NS_DEPTH 33 /* PID namespaces in one another: MAX_PID_NS_LEVEL + 1 */
+#define CACHE 16	/* rows that a thread remembers; a power of two */
+#define WAYS 8		/* index entries in a cache line */
+#define NS_DEPTH 33	/* PID namespaces in one another: MAX_PID_NS_LEVEL + 1 */
+#define CGROUP_DEPTH 64 /* cgroups in one another that are looked through */
 
 /* Rows at a segment's end that only the `other` process may use. */
 #define OTHER_ROWS 512
@@ -87,7 +88,7 @@ struct identity {
 
 BPF_F_TABLE("array", u32, struct config, config, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct syscall_config, syscall_config, ABIS *SYSCALLS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct row, rows, 2 * CPUS *ROWS_PER_CPU, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct row, rows, 2 * CPUS * ROWS_PER_CPU, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct cpu, cpus, CPUS, BPF_F_MMAPABLE);
 BPF_ARRAY(row_index, struct index_line, CPUS *INDEX_LINES);
 BPF_HASH(filter_ids, struct id_key, u8, 4096);
@@ -297,7 +298,7 @@ static __always_inline bool cgroup_passes(void)
 		return true;
 	/* A cgroup stands for everything below it. */
 #pragma clang loop unroll(disable)
-	for (level = 0; level < 16; level++) {
+	for (level = 0; level < CGROUP_DEPTH; level++) {
 		id = bpf_get_current_ancestor_cgroup_id(level);
 		if (!id)
 			break;
@@ -384,16 +385,16 @@ static __always_inline struct row *begin_row(u32 number, u64 tag, struct identit
 }
 
 /* The slow way to a row: through the index, beginning a row where there is none. */
-static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 errno,
-					    u16 abi, u32 cpu_nr, u32 *number)
+static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 errno, u16 abi,
+					    u32 cpu_nr, u32 *number)
 {
 	u32 epoch = conf->epoch, bank = epoch & 1, line_nr, free_way = WAYS;
-	u64 tag = make_tag(nr, errno, abi, cpu_nr), hash;
+	u64 tag = make_tag(nr, errno, abi, cpu_nr), hash = 0;
 	struct identity who = {};
-	struct index_line *line;
+	struct index_line *line = NULL;
 	struct row *row;
 	struct cpu *cpu;
-	int i;
+	int i, attempt;
 
 	identify(&who, conf);
 	if (!(conf->flags & BY_TID))
@@ -401,27 +402,31 @@ static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 err
 	cpu = cpus.lookup(&cpu_nr);
 	if (!cpu)
 		return NULL;
-	if (cpu->used[bank] >= ROWS_PER_CPU - OTHER_ROWS) {
-		/* No room for more processes: pid 0 takes the calls of all new ones. */
+#pragma clang loop unroll(disable)
+	for (attempt = 0; attempt < 2; attempt++) {
+		hash = mix(mix(tag, (u64)who.pid << 32 | who.tid), who.comm.words[0]);
+		hash = mix(hash, who.comm.words[1]);
+		line_nr = cpu_nr * INDEX_LINES + (hash >> 32) % INDEX_LINES;
+		line = row_index.lookup(&line_nr);
+		if (!line)
+			return NULL;
+		free_way = WAYS;
+#pragma clang loop unroll(disable)
+		for (i = 0; i < WAYS; i++) {
+			if (line->way[i].epoch != epoch) {
+				free_way = i;
+				break;
+			}
+			*number = line->way[i].row;
+			row = rows.lookup(number);
+			if (row && row_is(row, tag, &who))
+				return row;
+		}
+		if (cpu->used[bank] < ROWS_PER_CPU - OTHER_ROWS)
+			break;
+		/* No room for more processes: pid 0 takes the calls of all that have no row. */
 		who.pid = who.tid = who.ppid = 0;
 		__builtin_memset(&who.comm, 0, sizeof(who.comm));
-	}
-	hash = mix(mix(tag, (u64)who.pid << 32 | who.tid), who.comm.words[0]);
-	hash = mix(hash, who.comm.words[1]);
-	line_nr = cpu_nr * INDEX_LINES + (hash >> 32) % INDEX_LINES;
-	line = row_index.lookup(&line_nr);
-	if (!line)
-		return NULL;
-#pragma clang loop unroll(disable)
-	for (i = 0; i < WAYS; i++) {
-		if (line->way[i].epoch != epoch) {
-			free_way = i;
-			break;
-		}
-		*number = line->way[i].row;
-		row = rows.lookup(number);
-		if (row && row_is(row, tag, &who))
-			return row;
 	}
 	if (cpu->used[bank] >= ROWS_PER_CPU)
 		return NULL;
@@ -524,9 +529,8 @@ static __always_inline u64 argument(void *regs, u32 offset, u16 abi)
 }
 
 /* Every call over the smallest threshold comes here; few are far enough over their own. */
-static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx,
-				      struct config *conf, u32 cpu_nr, s32 nr, u16 abi, u64 now,
-				      u64 ns)
+static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struct config *conf,
+				      u32 cpu_nr, s32 nr, u16 abi, u64 now, u64 ns)
 {
 	struct syscall_config *asked = get_syscall_config(nr, abi);
 	void *regs = (void *)ctx->args[0];

@@ -40,10 +40,10 @@ struct config {
 	__u64 epoch;	   /* changes when the banks are swapped; its last bit is the bank */
 	__u64 slow_min_ns; /* smallest threshold of any syscall; ~0 where none is wanted */
 	__u32 flags;
-	__u32 self_pid;	      /* left out; 0 leaves nothing out */
-	__u32 pid_ns;	      /* inode of the PID namespace whose numbers are used; 0: the initial one */
+	__u32 self_pid; /* left out; 0 leaves nothing out */
+	__u32 pid_ns;	/* inode of the PID namespace whose numbers are used; 0: the initial one */
 	__u32 slow_per_second;
-	__u64 errnos[64];     /* bit set of the errnos that pass FILTER_ERRNO */
+	__u64 errnos[64]; /* bit set of the errnos that pass FILTER_ERRNO */
 };
 
 /* What is asked of one (ABI, number). */

@@ -4,6 +4,7 @@
  * exec thread PROGRAM: execve by a thread that is not the first, while a third one waits.
  * exec vfork N PROGRAM: N children by vfork that execve.
  * exec rename N: N getppid, a new name, N getppid.
+ * exec leave N: the first thread ends, another one calls getppid N times after it.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -30,6 +31,16 @@ static void *wait_forever(void *unused)
 {
 	syscall(SYS_pause);
 	return unused;
+}
+
+static void *stay(void *count)
+{
+	long i;
+
+	usleep(20000);
+	for (i = 0; i < (long)count; i++)
+		syscall(SYS_getppid);
+	return NULL;
 }
 
 int main(int argc, char **argv)
@@ -68,6 +79,9 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, "renamed");
 		for (i = 0; i < count; i++)
 			syscall(SYS_getppid);
+	} else if (!strcmp(argv[1], "leave")) {
+		pthread_create(&thread, NULL, stay, (void *)count);
+		syscall(SYS_exit, 0);
 	}
 	return 0;
 }
