@@ -12,9 +12,7 @@ from typing import Protocol
 from sysdash.model import Snapshot, derive
 from sysdash.records import Sample
 
-_TICK_S = 0.1
-
-_FIRST_S = 0.2
+_FIRST_S = 0.1
 """Length of the first interval at most, so that something is seen soon after the start."""
 
 
@@ -24,8 +22,8 @@ class Source(Protocol):
     def read(self) -> Sample:
         """Everything since the last call."""
 
-    def relieve(self) -> None:
-        """Called every 0.1 s or so between reads, to empty buffers that fill up."""
+    def relieve(self) -> float:
+        """Empty buffers that fill up between reads; returns when to call again, in seconds."""
 
     def close(self) -> None:
         """Stop collecting."""
@@ -62,6 +60,7 @@ class Collector:
         self._stop = threading.Event()
         self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._due = 0.0
         self.error: BaseException | None = None
 
     @property
@@ -99,6 +98,7 @@ class Collector:
     def _collect(self, source: Source) -> None:
         lost: Mapping[str, int] = MappingProxyType({})
         longest_s = _FIRST_S
+        self._due = time.monotonic()
         while self._wait(source, longest_s):
             snapshot = derive(source.read(), lost)
             lost = snapshot.lost
@@ -108,12 +108,17 @@ class Collector:
 
     def _wait(self, source: Source, longest_s: float) -> bool:
         """Sleep until the next sample is due; False when it is time to stop."""
-        began = time.monotonic()
+        began = self._due
+        look_s = 0.0
         while not self._stop.is_set():
-            left = began + min(self._interval_s, longest_s) - time.monotonic()
-            if left <= 0:
+            due = began + min(self._interval_s, longest_s)
+            now = time.monotonic()
+            if now >= due:
+                # Reading takes a while, which would add up; but intervals that have been missed
+                # altogether are not made good.
+                self._due = due if now - due < self._interval_s else now
                 return True
-            if self._changed.wait(min(left, _TICK_S)):
+            if self._changed.wait(min(due - now, look_s)):
                 self._changed.clear()
-            source.relieve()
+            look_s = source.relieve()
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,17 +12,14 @@ from types import MappingProxyType
 from typing import Any
 
 from sysdash import syscalls
-from sysdash.units import parse_duration, safe
+from sysdash.limits import INTERVAL_S, SORTS
+from sysdash.units import fit, parse_duration, safe
 
 SYSTEM_PATH = Path("/etc/sysdash/config.toml")
 """The configuration for everyone on a machine."""
 
-SORTS = ("rate", "latency", "total")
 THEMES = ("default", "light", "mono")
 DISPLAYS = ("raw", "curses")
-
-INTERVAL_S = (0.1, 10.0)
-"""The shortest and the longest refresh interval."""
 
 Thresholds = Mapping[str, int | None]
 """Nanoseconds by name of syscall; None where no call is slow."""
@@ -42,14 +40,15 @@ class Settings:
 
     Attributes:
         interval_s: seconds between refreshes.
-        sort: order of the syscalls, one of :data:`SORTS`.
+        sort: order of the syscalls, one of :data:`sysdash.limits.SORTS`.
         theme: colours, one of :data:`THEMES`.
         display: urwid's screen, one of :data:`DISPLAYS`.
         threshold_ns: a call that takes longer is slow, if ``thresholds_ns`` does not name its
             syscall; None: none is.
         thresholds_ns: the same for single syscalls, by name.
         slow_keep: slow calls that are kept.
-        slow_per_second: slow calls recorded each second; the excess is counted as lost.
+        slow_per_second: slow calls recorded each second on the whole machine; the excess is
+            counted as lost.
         slow_stacks: whether slow calls come with their stacks.
         history_minutes, history_memory_mb: how far back the history goes, and its most memory.
         export_listen: address and port of the metrics endpoint.
@@ -118,7 +117,8 @@ def _address(value: object) -> str:
     if isinstance(value, str):
         host, colon, port = value.rpartition(":")
         bare = ":" not in host or (host.startswith("[") and host.endswith("]"))
-        if colon and bare and port.isascii() and port.isdigit() and int(port) < 65536:
+        number = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536
+        if colon and bare and number:
             return value
     raise _NotAllowedError('"host:port", "[ipv6]:port" or ":port"')
 
@@ -155,15 +155,37 @@ _CHECKS: dict[str, tuple[str, _Check]] = {
 _SECTIONS = ("thresholds", *dict.fromkeys(key.split(".")[0] for key in _CHECKS if "." in key))
 
 
+_MOST_SHOWN = 40
+
+
 def _shown(value: object) -> str:
     """A value of the file in TOML's spelling, short, and harmless to print."""
+    # Only what is flat: tables and arrays can be nested too deeply to be printed, and whole
+    # numbers be too long.
     if isinstance(value, dict):
         return "a table"
+    if isinstance(value, list):
+        return "an array"
     if isinstance(value, bool):
         return str(value).lower()
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    text = safe(text)
-    return text if len(text) <= 40 else text[:39] + "…"
+    if isinstance(value, int) and abs(value) >= 10**_MOST_SHOWN:
+        return "a huge number"
+    return _short(f'"{value}"' if isinstance(value, str) else str(value))
+
+
+def _short(text: str) -> str:
+    return fit(safe(text[: _MOST_SHOWN + 1]), _MOST_SHOWN)
+
+
+_KEY = r"^[ \t]*([\w.-]+)[ \t]*=[ \t]*"
+_DIGITS = re.compile(_KEY + r"[+-]?[0-9_]{4000}", re.MULTILINE)
+_NESTED = re.compile(_KEY + r"(?:\[[ \t]*){50}", re.MULTILINE)
+
+
+def _key_before(value: re.Pattern[str], text: str) -> str:
+    """The key whose value stopped the TOML parser, which does not tell; empty if not found."""
+    match = value.search(text)
+    return f"{_short(match[1])}: " if match else ""
 
 
 def _checked(where: str, key: str, value: object, check: _Check) -> Any:
@@ -188,6 +210,13 @@ def parse(text: str, path: Path) -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: not TOML: {safe(str(error))}") from None
+    except RecursionError:
+        key = _key_before(_NESTED, text)
+        raise ConfigError(f"{where}: {key}found a value nested too deeply to be read") from None
+    except ValueError:
+        # Python limits how many digits it converts (sys.get_int_max_str_digits).
+        key = _key_before(_DIGITS, text)
+        raise ConfigError(f"{where}: {key}found a number with too many digits") from None
     fields: dict[str, Any] = {}
     thresholds = dict(_THRESHOLDS)
     for key, value in document.items():
@@ -210,7 +239,7 @@ def _read(where: str, key: str, value: object, fields: dict[str, Any]) -> None:
         known = [k.removeprefix(section + dot) for k in _CHECKS if k.rpartition(".")[0] == section]
         if not section:
             known += [f"[{name}]" for name in _SECTIONS]
-        raise ConfigError(f"{where}: {safe(key)}: unknown key, allowed: {', '.join(known)}")
+        raise ConfigError(f"{where}: {_short(key)}: unknown key, allowed: {', '.join(known)}")
     name, check = _CHECKS[key]
     fields[name] = _checked(where, key, value, check)
 
@@ -222,7 +251,7 @@ def _read_thresholds(
     thresholds: dict[str, int | None],
 ) -> None:
     for name, value in section.items():
-        key = f"thresholds.{safe(name)}"
+        key = f"thresholds.{_short(name)}"
         if name != "default" and not syscalls.numbers(name):
             near = ", ".join(syscalls.nearest(name)) or "the name of a syscall"
             raise ConfigError(f"{where}: {key}: unknown syscall, allowed: default, {near}, …")

@@ -13,8 +13,8 @@ class Filters:
         pids, tids, ppids: process, thread and parent process IDs, as the user's PID namespace
             numbers them.
         comms: process names as the kernel keeps them: at most 15 bytes under :func:`os.fsencode`.
-        cgroups: cgroup IDs (inode numbers of their folders in the cgroup v2 hierarchy); each
-            stands for the cgroups below it too.
+        cgroups: absolute paths of folders in the cgroup v2 hierarchy; each stands for the cgroups
+            below it too.
         syscalls: (number, ABI code) of the only calls to collect; see :mod:`sysdash.syscalls`.
         not_syscalls: (number, ABI code) of calls to leave out, also where ``syscalls`` has them.
         failures: only calls that returned an error.
@@ -26,7 +26,7 @@ class Filters:
     tids: tuple[int, ...] = ()
     ppids: tuple[int, ...] = ()
     comms: tuple[str, ...] = ()
-    cgroups: tuple[int, ...] = ()
+    cgroups: tuple[str, ...] = ()
     syscalls: tuple[tuple[int, int], ...] = ()
     not_syscalls: tuple[tuple[int, int], ...] = ()
     failures: bool = False

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from sysdash import syscalls
 from sysdash.buckets import BUCKETS, OVER, REPRESENTATIVES_NS
+from sysdash.grouping import group, halves
 from sysdash.records import EVENT, Events, Host, Rows, Sample
 from sysdash.units import safe
 
@@ -225,8 +226,8 @@ class Table:
         Equal rows keep the order of their keys, so that rows do not jump without reason.
         """
         column = {"rate": self.count, "latency": self.p99_ns, "total": self.total_ns}[sort]
-        keys = [self.errno, self.tid, self.pid, self.nr, self.abi, column if inverted else -column]
-        return [int(i) for i in np.lexsort(keys)]
+        words = [word for key in self.by for word in _words(self, key)]
+        return [int(i) for i in np.lexsort([*reversed(words), column if inverted else -column])]
 
     def row(self, index: int) -> Row:
         """One row with everything derived from it."""
@@ -273,7 +274,6 @@ _KEY_COLUMNS = ("nr", "abi", "pid", "tid", "errno", "cgroup", "comm")
 _SUMS = ("count", "errors", "timed", "total_ns", "squares")
 _COLUMNS = (*_KEY_COLUMNS, *_SUMS, "min_ns", "max_ns")
 _NO_MIN = np.iinfo(np.int64).max
-_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def _words(table: Table, key: str) -> list[npt.NDArray[np.uint64]]:
@@ -281,33 +281,8 @@ def _words(table: Table, key: str) -> list[npt.NDArray[np.uint64]]:
     if key == "syscall":
         return [((table.nr << 2) | table.abi).view(np.uint64)]
     if key == "comm":
-        halves = np.ascontiguousarray(table.comm).view(np.uint64).reshape(-1, 2)
-        return [halves[:, 0], halves[:, 1]]
+        return [*halves(table.comm)]
     return [getattr(table, key).view(np.uint64)]
-
-
-def _group(words: list[npt.NDArray[np.uint64]]) -> tuple[Ints, Ints]:
-    """Rows by group of equal words, and where each group begins among them."""
-    if len(words) == 1:
-        order = np.argsort(words[0], kind="stable")
-    else:
-        # Sorting by one hash is several times faster than by many columns.
-        mixed = np.zeros(len(words[0]), dtype=np.uint64)
-        for word in words:
-            mixed = (mixed ^ word) * _MIX
-            mixed ^= mixed >> np.uint64(32)
-        order = np.argsort(mixed, kind="stable")
-        changed = np.flatnonzero(np.diff(mixed[order])) + 1
-        firsts = np.concatenate(([0], changed))
-        representative = np.repeat(order[firsts], np.diff(np.append(firsts, len(order))))
-        if all(bool((word[order] == word[representative]).all()) for word in words):
-            return order, firsts
-        # Two groups have the same hash.
-        order = np.lexsort(words)
-    differs = np.zeros(len(order) - 1, dtype=bool)
-    for word in words:
-        differs |= np.diff(word[order]) != 0
-    return order, np.concatenate(([0], np.flatnonzero(differs) + 1))
 
 
 def aggregate(table: Table, by: Sequence[str]) -> Table:
@@ -320,7 +295,7 @@ def aggregate(table: Table, by: Sequence[str]) -> Table:
         return replace(table, by=tuple(by))
     if not words:
         words = [np.zeros(len(table), dtype=np.uint64)]
-    order, firsts = _group(words)
+    order, firsts = group(words)
     representative = order[firsts]
     columns = {name: getattr(table, name)[representative] for name in _KEY_COLUMNS}
     for name in _SUMS:
@@ -409,6 +384,7 @@ class Snapshot:
         calls: calls by every key, which several rows may have: see :func:`aggregate`.
         slow: its slow calls, in the order in which they ended.
         lost: everything lost *since the start*, each way with its count, zeros included.
+        unlisted: slow calls of this interval that were counted but are not in ``slow``.
     """
 
     time_ns: int
@@ -417,6 +393,7 @@ class Snapshot:
     slow: tuple[SlowCall, ...]
     lost: Mapping[str, int]
     host: Host
+    unlisted: int = 0
 
     @property
     def lost_total(self) -> int:
@@ -442,6 +419,7 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
         slow=slow_calls(sample.events, sample.time_ns - sample.mono_ns),
         lost=MappingProxyType(lost),
         host=sample.host,
+        unlisted=sample.lost.get("slow_limit", 0) + sample.lost.get("slow_ring", 0),
     )
 
 
@@ -586,7 +564,9 @@ class View:
             working=(total - waiting) / 1e9 / seconds,
             waiting=waiting / 1e9 / seconds,
             processes=len(np.unique(self.calls.pid)),
-            slow=len(self.filter.slow(self.snapshot.slow)),
+            slow=len(self.filter.slow(self.snapshot.slow))
+            # Whose those are is not known, so a filter leaves them out.
+            + (0 if self.filter else self.snapshot.unlisted),
         )
 
 

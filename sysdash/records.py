@@ -21,6 +21,14 @@ COMM_LEN = 16
 ARGS = 6
 """Arguments a system call can have."""
 
+SYSCALLS = 1024
+"""System calls that can have a threshold or be filtered have numbers below this, in each ABI."""
+
+ABI_CODES = {"NATIVE": 0, "IA32": 1, "X32": 2}
+"""The tables that a number can belong to, as in :mod:`sysdash.syscalls`."""
+
+ABIS = len(ABI_CODES)
+
 ROW = np.dtype(
     [
         ("count", "<u8"),
@@ -75,13 +83,14 @@ CONFIG = np.dtype(
         ("flags", "<u4"),
         ("self_pid", "<u4"),
         ("pid_ns", "<u4"),
-        ("slow_per_second", "<u4"),
+        ("cgroups", "<u4"),
+        ("slow_limit", "<u4", 2),
         ("errnos", "<u8", 64),
     ]
 )
 """What the probe is asked to do; user space writes it while the probe runs."""
 
-SYSCALL_CONFIG = np.dtype([("threshold_ns", "<u8"), ("drop", "<u4"), ("reserved", "<u4")])
+SYSCALL_CONFIG = np.dtype([("threshold_ns", "<u8"), ("drop", "<u4"), ("waits", "<u4")])
 """What is asked of one syscall; the array of them is indexed ABI code * 1024 + number."""
 
 CPU = np.dtype(
@@ -91,11 +100,12 @@ CPU = np.dtype(
         ("limited", "<u8"),
         ("ring_full", "<u8"),
         ("window_ns", "<u8"),
-        ("window_calls", "<u8"),
-        ("reserved", "<u8", 10),
+        ("window_calls", "<u8", 2),
+        ("segment", "<u4"),
+        ("reserved", "<u4", 17),
     ]
 )
-"""What one CPU counts: rows in use in each bank, and losses since the start."""
+"""What one CPU counts: rows in use in each bank, losses since the start; and where its rows are."""
 
 THREAD = np.dtype(
     [
@@ -106,6 +116,16 @@ THREAD = np.dtype(
         ("skip", "<u2"),
         ("epoch", "<u4"),
         ("slot", "<u4"),
+        (
+            "who",
+            [
+                ("pid", "<u4"),
+                ("tid", "<u4"),
+                ("ppid", "<u4"),
+                ("unused", "<u4"),
+                ("comm", f"S{COMM_LEN}"),
+            ],
+        ),
         ("cache", [("tag", "<u8"), ("row", "<u4"), ("unused", "<u4")], 16),
     ]
 )

@@ -124,6 +124,12 @@ def waits(nr: int, abi: int = NATIVE) -> bool:
     return found is not None and found.removesuffix("_time64") in _WAITING
 
 
+def waiting() -> tuple[tuple[int, int], ...]:
+    """The (number, ABI code) of every call whose purpose is to wait."""
+    names = {f"{name}{ending}" for name in _WAITING for ending in ("", "_time64")}
+    return tuple(number for name in sorted(names) for number in numbers(name))
+
+
 def errno_of(ret: int) -> int | None:
     """The error number in a call's return value, -4095 to -1; None for a success.
 

@@ -55,7 +55,7 @@ def build(name: str, folder: Path, *flags: str, called: str | None = None) -> st
     return str(program)
 
 
-def run(*command: str | int, stdin: str | None = None) -> str:
+def run(*command: str | int | Path, stdin: str | None = None) -> str:
     """Run a program to its end; returns what it wrote. Fails with it."""
     words = [str(word) for word in command]
     done = subprocess.run(words, check=True, capture_output=True, text=True, input=stdin)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +18,10 @@ import pytest
 import sysdash
 from sysdash import cli, config
 from sysdash.commands import COMMANDS
+from sysdash.commands.top import describe
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
+from sysdash.interrupts import ending_at_once
 from sysdash.probes import targets
 
 Result = Callable[[argparse.Namespace], int]
@@ -125,7 +130,7 @@ def test_all_filters(top: Top) -> None:
         tids=(tid,),
         ppids=(parent,),
         comms=("a", "a very long pro"),
-        cgroups=(root.stat().st_ino,) if root else (),
+        cgroups=(str(root),) if root else (),
         syscalls=((0, 0), (3, 1), (0, 2)),
         not_syscalls=((192, 1), (0, 0), (3, 1), (0, 2)),
         errnos=(2, 11),
@@ -185,6 +190,15 @@ def test_words_win_over_the_configuration(top: Top, tmp_path: Path) -> None:
         (["--sort", "speed"], 2, "speed"),
         (["--config", "/no/such"], 2, "/no/such: No such file"),
         (["--inc"], 2, "--inc"),
+        (["-d", "5"], 2, "-d/--duration: not in this version yet"),
+        (["top", "--duration=5"], 2, "-d/--duration: not in this version yet"),
+        (["-xd5"], 2, "-d/--duration: not in this version yet"),
+        (["-T"], 2, "-T/--top: not in this version yet"),
+        (["top", "--top", "10"], 2, "-T/--top: not in this version yet"),
+        (["--", "ls", "-l"], 2, "-- COMMAND: not in this version yet"),
+        (["top", "-x", "--", "--help"], 2, "-- COMMAND: not in this version yet"),
+        (["-p", "x", "--", "ls"], 2, "'x' is not the number"),
+        (["doctor", "--", "ls"], 2, "ls"),
     ],
 )
 def test_wrong_words_get_one_line(
@@ -227,22 +241,74 @@ def test_a_thread_is_no_process(top: Top, capsys: pytest.CaptureFixture[str]) ->
         thread.join()
 
 
-def test_a_cgroup_by_its_path_in_the_hierarchy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def hierarchy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What looks like the mount of the cgroup v2 hierarchy, with a cgroup a.slice/b.scope."""
+    root = tmp_path / "cgroup v2"
     mounts = tmp_path / "mountinfo"
     mounts.write_text(
         "21 20 0:5 / /dev rw shared:1 - devtmpfs dev rw\n"
-        f"22 20 0:6 / {tmp_path} rw,relatime shared:2 - cgroup2 cgroup2 rw\n"
+        f"22 20 0:6 / {str(root).replace(' ', chr(92) + '040')} rw shared:2 - cgroup2 cgroup2 rw\n"
     )
     monkeypatch.setattr(targets, "_MOUNTS", mounts)
-    group = tmp_path / "a.slice" / "b.scope"
+    group = root / "a.slice" / "b.scope"
     group.mkdir(parents=True)
-    with pytest.raises(CannotCollect):
-        targets.cgroup_id("/a.slice/b.scope")
     (group / "cgroup.controllers").touch()
-    assert targets.cgroup_id("/a.slice/b.scope") == group.stat().st_ino
-    assert targets.cgroup_id(str(group)) == group.stat().st_ino
+    return root
+
+
+@pytest.mark.parametrize(
+    "name", ["/a.slice/b.scope", "a.slice/b.scope", "a.slice/../a.slice//b.scope/"]
+)
+def test_a_cgroup_by_its_path_in_the_hierarchy(hierarchy: Path, name: str) -> None:
+    assert targets.cgroup_root() == hierarchy
+    assert targets.cgroup_path(name) == str(hierarchy / "a.slice" / "b.scope")
+
+
+def test_a_cgroup_by_its_folder(hierarchy: Path, tmp_path: Path) -> None:
+    group = hierarchy / "a.slice" / "b.scope"
+    assert targets.cgroup_path(str(group)) == str(group)
+    link = tmp_path / "link"
+    link.symlink_to(group)
+    assert targets.cgroup_path(str(link)) == str(group)
+
+
+def test_what_is_no_cgroup(
+    hierarchy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.chdir(hierarchy / "a.slice")
+    for name in (str(tmp_path), "..", "../..", "b.scope", "a.slice", "", str(tmp_path / "loop")):
+        with pytest.raises(CannotCollect, match="is no cgroup .* below .*/cgroup v2,"):
+            targets.cgroup_path(name)
+    monkeypatch.setattr(targets, "_MOUNTS", Path("/dev/null"))
+    with pytest.raises(CannotCollect, match="mount -t cgroup2"):
+        targets.cgroup_path("/a.slice/b.scope")
+
+
+def test_a_cgroup_that_cannot_be_read(hierarchy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(CannotCollect, match="cannot read the cgroup a.slice/b.scope: Permission"):
+        targets.cgroup_path("a.slice/b.scope")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/sys/fs/cgroup", "/sys/fs/cgroup"),
+        ("/sys/fs/cgroup/system.slice/nginx.service", "…/nginx.service"),
+        ("/sys/fs/cgroup/unified/a\x1b[2J", "…/a␛[2J"),
+        ("/sys/fs/cgroup/unified/" + "x" * 255, "…/" + "x" * 17 + "…"),
+    ],
+)
+def test_the_header_shows_a_cgroup_shortly(path: str, shown: str) -> None:
+    assert describe(Filters(pids=(7,), cgroups=(path,), failures=True)) == (
+        f"pid 7 cgroup {shown} failures"
+    )
 
 
 # --- How a command can end ---
@@ -261,7 +327,8 @@ def raising(error: BaseException) -> Result:
         (CannotCollect("no BPF here", "boot another kernel"), 1, "no BPF here. Boot another"),
         (CannotCollect("no BPF here"), 1, "no BPF here.\n"),
         (KeyboardInterrupt(), 130, ""),
-        (RuntimeError("a\x1bb\nc"), 1, "internal error: RuntimeError: a␛b␊c (SYSDASH_TRACEBACK=1"),
+        (RuntimeError("a\x1bb\nc"), 1, "internal error: RuntimeError: a␛b␊c (/"),
+        (RuntimeError(), 1, "internal error: RuntimeError (/"),
     ],
 )
 def test_errors_become_exit_codes(
@@ -279,11 +346,72 @@ def test_errors_become_exit_codes(
     assert captured.count("\n") <= 1
 
 
-def test_a_traceback_can_be_had(top: Top, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYSDASH_TRACEBACK", "1")
+def test_an_internal_error_is_told_with_its_place(
+    top: Top, capsys: pytest.CaptureFixture[str]
+) -> None:
     top.result = raising(RuntimeError("broken"))
-    with pytest.raises(RuntimeError, match="broken"):
-        cli.main([])
+    assert cli.main([]) == 1
+    line = raising.__code__.co_firstlineno + 2
+    expected = f"sysdash: internal error: RuntimeError: broken ({__file__}:{line})\n"
+    assert capsys.readouterr().err == expected
+
+
+# --- Ctrl-C ---
+
+
+def test_importing_the_command_line_imports_nothing_else() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import sysdash.cli; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["__future__", "sysdash", "sysdash.cli"]
+
+
+EARLY_MS = (0, 1, 2, 4, 7, 10, 15, 20, 30, 40, 60, 80, 120, 180)
+
+
+@pytest.mark.parametrize("command", ["top", "doctor"])
+def test_ctrl_c_at_any_early_moment_ends_it_without_a_traceback(command: str) -> None:
+    # What ./.venv/bin/sysdash holds, and a word when Python itself has started.
+    code = "import sys; from sysdash.cli import main; print(flush=True); sys.exit(main())"
+    ended = []
+    for delay_ms in EARLY_MS:
+        with subprocess.Popen(
+            [sys.executable, "-c", code, command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "\n"
+            time.sleep(delay_ms / 1000)
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+        assert "Traceback" not in told
+        assert "Exception ignored" not in told
+        # Some are so late that the command has come to its own end.
+        ended.append(process.returncode)
+    assert ended[0] in (130, -signal.SIGINT)
+    assert set(ended) <= {130, -signal.SIGINT, 0, 1}
+
+
+def test_while_modules_load_ctrl_c_has_its_default_action() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with ending_at_once():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with ending_at_once():
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def sysdash_process(*argv: str, stdout: int) -> subprocess.CompletedProcess[str]:

@@ -42,9 +42,10 @@ class FakeSource:
             lost=MappingProxyType({"calls": 1}),
         )
 
-    def relieve(self) -> None:
+    def relieve(self) -> float:
         assert not self.closed.is_set()
         self.relieved.set()
+        return 0.01
 
     def close(self) -> None:
         self.closed.set()

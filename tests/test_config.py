@@ -15,6 +15,8 @@ from sysdash.config import ConfigError, Settings
 
 ROOT = Path(__file__).parent.parent
 FILE = Path("the.toml")
+NINES = "9" * 5000
+DEEP = ".".join("a" * 5000)
 
 
 def test_the_file_has_every_key_with_its_default() -> None:
@@ -116,6 +118,16 @@ def test_an_empty_file_means_the_defaults() -> None:
         ('[export]\nlisten = "a:99999"', "export.listen", "found", "host:port"),
         ('sort = "a\\u001b[2J\\nb"', "sort", "␛[2J␊", "rate"),
         ('"a\\u001bb" = 1', "a␛b", "unknown key", "interval"),
+        ("sort = [[]]", "sort", "found an array", '"rate"'),
+        # What is too long or too deep for Python, or for a line of an error message.
+        (f"interval = 0x{'f' * 5000}", "interval", "found a huge number", "0.1 to 10"),
+        (f"interval = [{{{DEEP} = 1}}]", "interval", "found an array", "0.1 to 10"),
+        (f"interval.{DEEP} = 1", "interval", "found a table", "0.1 to 10"),
+        (f'[export]\nlisten = "h:{NINES}"', "export.listen", 'found "h:999', "host:port"),
+        (f'[thresholds]\nread = "{NINES}s"', "thresholds.read", 'found "999', "10ms"),
+        (f"sort = '{NINES}'", "sort", "found", "rate"),
+        ("x" * 5000 + " = 1", "x" * 39 + "…", "unknown key", "interval"),
+        ("thresholds." + "x" * 5000 + " = 1", "thresholds." + "x" * 39 + "…", "unknown", "default"),
     ],
 )
 def test_what_is_wrong_is_told(text: str, key: str, found: str, allowed: str) -> None:
@@ -126,6 +138,25 @@ def test_what_is_wrong_is_told(text: str, key: str, found: str, allowed: str) ->
     assert found in message
     assert allowed in message
     assert message.isprintable()
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"interval = {NINES}", "interval: found a number with too many digits"),
+        (f"[slow]\nkeep=-{NINES}", "keep: found a number with too many digits"),
+        (f"interval = [1, {NINES}]", "found a number with too many digits"),
+        (f"sort = {'[' * 5000}", "sort: found a value nested too deeply to be read"),
+        (f"sort = {'[' * 5000}{']' * 5000}", "sort: found a value nested too deeply to be read"),
+        (f"sort = {'{a=' * 5000}", "found a value nested too deeply to be read"),
+    ],
+    ids=range(6),
+)
+def test_what_the_parser_cannot_take_is_told(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.parse(text, FILE)
+    assert str(caught.value) == f"the.toml: {message}"
 
 
 def test_what_is_not_toml_is_told_with_its_place() -> None:
@@ -133,14 +164,31 @@ def test_what_is_not_toml_is_told_with_its_place() -> None:
         config.parse("interval = 1\nsort rate", FILE)
 
 
-@given(st.text())
+PIECES = (
+    *(f"{key} = " for key in config._CHECKS),
+    *(f"[{section}]" for section in config._SECTIONS),
+    *'= . , [ ] { } [[ ]] " \' """ # \n \\ \\u001b'.split(" "),
+    *"0 1 -1 1.5 1e999 inf nan 0x 0xffff 1979-05-27 07:32:00 99:99 true".split(),
+    *'"10ms" "off" "rate" "h:1" "::1:1" default read'.split(),
+    "[" * 3000,
+    "{a=" * 3000,
+    NINES,
+    "0x" + "f" * 5000,
+    f'"h:{NINES}"',
+    f'"{NINES}s"',
+    DEEP,
+)
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join)))
 def test_no_text_does_worse_than_a_config_error(text: str) -> None:
     message = ""
     try:
-        config.parse(text, FILE)
+        assert isinstance(config.parse(text, FILE), Settings)
     except ConfigError as error:
         message = str(error)
     assert message.isprintable()
+    assert len(message) < 400
 
 
 def test_the_users_file_comes_before_the_systems(

@@ -17,7 +17,7 @@ import pytest
 from sysdash.commands import doctor
 from sysdash.commands.doctor import Terminfo
 from sysdash.errors import CannotCollect
-from sysdash.probes import bpf, capabilities
+from sysdash.probes import bpf, capabilities, layout, targets
 from sysdash.probes.capabilities import DEGRADED, FINE, MISSING, Check
 
 CAP_PERFMON, CAP_BPF = 38, 39
@@ -106,6 +106,8 @@ def test_the_kernel_still_refuses_what_it_must() -> None:
         bpf.try_raw_tracepoint("sys_enter", bpf.write_ring(array))
     with bpf.ring_buffer() as ring, pytest.raises(OSError, match="Invalid argument"):
         bpf.try_raw_tracepoint("sys_enter", bpf.use_task_storage(ring))
+    with bpf.ring_buffer() as ring, pytest.raises(OSError, match="Invalid argument"):
+        bpf.try_raw_tracepoint("sys_enter", bpf.ask_cgroup(ring))
 
 
 # --- On machines that lack something ---
@@ -126,6 +128,8 @@ def test_a_kernel_that_refuses_everything(monkeypatch: pytest.MonkeyPatch) -> No
         assert found[name].remedy == ""
     assert found["task storage"].status == DEGRADED
     assert "costs more" in found["task storage"].detail
+    assert found["cgroups"].status == DEGRADED
+    assert "--cgroup does not work" in found["cgroups"].detail
     for name in ("tracepoints", "kprobes", "fentry"):
         assert found[name].status == FINE
         assert "not needed" in found[name].detail
@@ -182,6 +186,28 @@ def test_lockdown(
     check = capabilities.lockdown()
     assert check.status == status
     assert check.detail.startswith(detail)
+
+
+def test_no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bpf, "_bpf", lambda *_: os.open("/dev/null", os.O_RDONLY))
+    monkeypatch.setattr(targets, "_MOUNTS", Path("/dev/null"))
+    check = capabilities.cgroups()
+    assert check.status == DEGRADED
+    assert check.remedy.startswith("mount -t cgroup2")
+
+
+def test_the_memory_that_the_probe_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "kernel_bytes", lambda: 27_500_000)
+    monkeypatch.setattr(layout, "online_cpus", lambda: [0, 1])
+    check = capabilities.memory()
+    assert check.status == FINE
+    assert check.detail == "the probe takes 27.5MB for 2 CPUs"
+
+    def refuse() -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/sys/x")
+
+    monkeypatch.setattr(layout, "kernel_bytes", refuse)
+    assert capabilities.memory().detail == "not known: /sys/x: No such file or directory"
 
 
 def test_no_bcc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,7 +296,9 @@ def test_poor_terminals() -> None:
 @pytest.mark.parametrize(("codeset", "status"), [("UTF-8", FINE), ("ANSI_X3.4-1968", DEGRADED)])
 def test_the_characters(monkeypatch: pytest.MonkeyPatch, codeset: str, status: str) -> None:
     monkeypatch.setattr("locale.getpreferredencoding", lambda **_: codeset)
-    assert terminal()["UTF-8"].status == status
+    check = terminal()["UTF-8"]
+    assert check.status == status
+    assert ("ASCII" in check.detail) == (status == DEGRADED)
 
 
 # --- What is printed ---

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysdash import model, syscalls
+from sysdash import grouping, model, syscalls
 from sysdash.buckets import BUCKETS, OVER, QUANTILE_ERROR, bucket_of
 from sysdash.model import Filter, Syscall, aggregate, derive, table_of, view
 from sysdash.records import EVENT, ROW, Rows, Sample
@@ -337,7 +337,7 @@ def test_views() -> None:
 
 def test_two_groups_with_the_same_hash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grouping goes by a hash first; without it, every group has the same one."""
-    monkeypatch.setattr(model, "_MIX", np.uint64(0))
+    monkeypatch.setattr(grouping, "_MIX", np.uint64(0))
     calls = [Calls(nr=i % 7, pid=i % 3, latencies=(i,)) for i in range(50)]
     table = aggregate(table_of(rows_of(calls), 1.0), ("syscall", "pid"))
     assert {(row.syscall, row.pid): row.total_ns for row in table.rows(range(len(table)))} == {

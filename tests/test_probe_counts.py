@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,13 @@ _NAMES = (comm("calls"), comm("threads"), comm("storm"), comm("after"))
 @pytest.fixture(scope="module", params=["task storage", "hash", "few slots"])
 def source(request: pytest.FixtureRequest) -> Iterator[BpfSource]:
     """A source of the programs here, in each way that the probe has to remember threads."""
+    room = layout.sizes()
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "hash":  # as on kernels before 5.13
             patch.setattr(layout, "has_task_storage", lambda: False)
         elif request.param == "few slots":  # most threads find theirs taken
-            patch.setattr(layout, "SLOTS", 8)
-        with opened(Filters(comms=_NAMES)) as opened_source:
+            room = replace(room, slots=8)
+        with opened(Filters(comms=_NAMES), room=room) as opened_source:
             yield opened_source
 
 

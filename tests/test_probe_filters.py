@@ -89,7 +89,7 @@ def source() -> Iterator[BpfSource]:
 
 def _filter(source: BpfSource, filters: Filters) -> None:
     """Give the source other filters: one compiled program serves all, and compiling takes long."""
-    for table in (b"filter_ids", b"filter_comms", b"filter_cgroups"):
+    for table in (b"filter_ids", b"filter_comms"):
         source._program._bpf[table].clear()
     source._syscalls["drop"] = 0
     source._config["errnos"] = 0
@@ -232,7 +232,7 @@ def cgroup() -> Iterator[Path]:
 def test_cgroups(family: Family, source: BpfSource, cgroup: Path, where: str) -> None:
     """A cgroup stands for those inside it, and not for those around it."""
     (cgroup / where / "cgroup.procs").write_text(str(family.child.pid))
-    outer = Filters(cgroups=(targets.cgroup_id(str(cgroup)),))
+    outer = Filters(cgroups=(str(cgroup),))
     found = _collected(family, source, outer)
     assert _failed(found) == _expected(family, lambda task: task is family.child)
 
@@ -240,7 +240,7 @@ def test_cgroups(family: Family, source: BpfSource, cgroup: Path, where: str) ->
 def test_the_cgroup_around(family: Family, source: BpfSource, cgroup: Path) -> None:
     (cgroup / "cgroup.procs").write_text(str(family.child.pid))
     (cgroup / "inner" / "cgroup.procs").write_text(str(family.first.pid))
-    inner = Filters(cgroups=(targets.cgroup_id(str(cgroup / "inner")),), pids=(family.first.pid,))
+    inner = Filters(cgroups=(str(cgroup / "inner"),), pids=(family.first.pid,))
     _filter(source, inner)
     family.go()
     rows = source.read().rows

@@ -180,7 +180,7 @@ def test_kernel_types() -> None:
 
 def test_task_storage_is_found_out_by_trying() -> None:
     assert layout.has_task_storage()
-    assert "THREADS_HASH" not in layout.defines(2, 1024)
+    assert "THREADS_HASH" not in layout.defines(layout.sizes())
 
 
 def test_filters_that_do_not_fit() -> None:

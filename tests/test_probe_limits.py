@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,14 @@ from probing import build, by_call, calls, comm, counted, during, lost, of, open
 
 from sysdash.filters import Filters
 from sysdash.model import aggregate, table_of
+from sysdash.probes import layout
 from sysdash.records import Sample
 
 pytestmark = pytest.mark.bpf
 
 ROWS = 1024
-OTHER_ROWS = 512  # as in sysdash.bpf.c
+ROOM = replace(layout.sizes(), rows=ROWS)
+OTHER_ROWS = 128
 
 
 def _check_storm(samples: list[Sample], workers: int, children: int) -> None:
@@ -41,7 +45,7 @@ def _check_storm(samples: list[Sample], workers: int, children: int) -> None:
 def test_more_processes_than_rows(tmp_path: Path) -> None:
     program = build("storm", tmp_path)
     filters = Filters(comms=(comm("storm"),))
-    with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
+    with opened(filters, default_threshold_ns=None, room=ROOM) as source:
         source.read()
         run(program, 3, 1500)
         sample = source.read()
@@ -64,7 +68,7 @@ def test_reading_early(tmp_path: Path) -> None:
     """What is taken because room runs out belongs to the next sample, and is not lost."""
     program = build("storm", tmp_path)
     filters = Filters(comms=(comm("storm"),))
-    with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
+    with opened(filters, default_threshold_ns=None, room=ROOM) as source:
         source.read()
         for _ in range(10):
             run(program, 1, 200)  # 600 rows, which may all be on one CPU
@@ -74,15 +78,15 @@ def test_reading_early(tmp_path: Path) -> None:
     assert calls(rows, "fork") == 10 * 201
     assert calls(rows, "exit_group") == 10 * 202
     assert sum(sample.lost.values()) == sample.lost["unattributed"]
-    # Without relief, two CPUs have room for 1024 of the 6000.
+    # Without relief, two CPUs have room for fewer than 2048 of the 6000.
     assert len(of(rows, comm("storm"))) > 2 * (ROWS - OTHER_ROWS)
 
 
 def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
-    """On one CPU: 512 rows for the process, 512 for `other`, and what is beyond is lost."""
+    """On one CPU: 896 rows for the process, 128 for `other`, and what is beyond is lost."""
     program = build("numbers", tmp_path)
     filters = Filters(comms=(comm("numbers"),))
-    with opened(filters, default_threshold_ns=None, rows_per_cpu=ROWS) as source:
+    with opened(filters, default_threshold_ns=None, room=ROOM) as source:
         source.read()
         run(program, 2000, 3000)
         sample = source.read()
@@ -151,3 +155,22 @@ def test_what_is_written_while_the_banks_are_swapped(tmp_path: Path) -> None:
         assert by_call(source.read().rows)[9999, 0, errno.ENOSYS] == 42
         # And the room was cleared after that.
         assert not source._rows[bank]["count"].any()
+
+
+def test_a_cpu_that_comes_into_use(tmp_path: Path) -> None:
+    """Its first calls are lost, and counted as such; then it gets rows."""
+    program = tmp_path / comm("dd")
+    shutil.copy("/bin/dd", program)
+    copy = "taskset", "-c", "1", program, "if=/dev/zero", "of=/dev/null", "bs=1", "count=1000"
+    filters = Filters(comms=(program.name,))
+    with opened(filters, default_threshold_ns=None, online=[0]) as source:
+        source.read()
+        run(*copy)
+        sample = source.read()
+        assert calls(sample.rows, "write") == 0
+        assert sample.lost["calls"] > 1000
+        source.relieve()
+        run(*copy)
+        sample = source.read()
+        assert calls(sample.rows, "write") == 1000 + 3  # what it says at the end
+        assert sample.lost["calls"] == 0

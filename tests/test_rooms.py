@@ -23,6 +23,8 @@ FORBIDDEN = {
     "syscalls": ("sysdash", *OUTSIDE, "numpy"),
     "errors": ("sysdash", *OUTSIDE, "numpy"),
     "filters": ("sysdash", *OUTSIDE, "numpy"),
+    "limits": ("sysdash", *OUTSIDE, "numpy"),
+    "interrupts": ("sysdash", *OUTSIDE, "numpy"),
     "buckets": ("sysdash", *OUTSIDE, *CLOCK_THREADS_IO),
     "records": (*OUTSIDE, *CLOCK_THREADS_IO, "ctypes"),
     "model": (*OUTSIDE, *CLOCK_THREADS_IO),
@@ -44,15 +46,18 @@ FORBIDDEN = {
 # Room -> the only modules of sysdash that it may import.
 ALLOWED = {
     "records": ("sysdash.buckets",),
-    "model": ("sysdash.buckets", "sysdash.records", "sysdash.syscalls", "sysdash.units"),
+    "model": (
+        "sysdash.buckets", "sysdash.grouping", "sysdash.records", "sysdash.syscalls",
+        "sysdash.units",
+    ),
     "history": ("sysdash.buckets", "sysdash.model", "sysdash.records", "sysdash.syscalls"),
     "collector": ("sysdash.history", "sysdash.model", "sysdash.records"),
-    "config": ("sysdash.syscalls", "sysdash.units"),
+    "config": ("sysdash.limits", "sysdash.syscalls", "sysdash.units"),
     "keys": (),
     "theme": (),
     "probes": (
-        "sysdash.buckets", "sysdash.errors", "sysdash.filters", "sysdash.probes",
-        "sysdash.records", "sysdash.units",
+        "sysdash.buckets", "sysdash.errors", "sysdash.filters", "sysdash.folding", "sysdash.probes",
+        "sysdash.limits", "sysdash.records", "sysdash.units",
     ),
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sysdash import syscalls
+from sysdash.records import ABI_CODES
 from sysdash.syscalls import IA32, NATIVE, X32
 
 
@@ -118,3 +119,14 @@ def test_every_errno_goes_to_its_name_and_back(number: int) -> None:
 def test_what_is_no_errno(text: str) -> None:
     with pytest.raises(ValueError, match="error n"):
         syscalls.errno_number(text)
+
+
+def test_the_calls_that_wait_are_those_that_say_so() -> None:
+    waiting = set(syscalls.waiting())
+    for abi in (syscalls.NATIVE, syscalls.IA32, syscalls.X32):
+        for nr in range(1024):
+            assert ((nr, abi) in waiting) == syscalls.waits(nr, abi)
+
+
+def test_abi_codes_are_those_of_the_records() -> None:
+    assert {name: getattr(syscalls, name) for name in ("NATIVE", "IA32", "X32")} == ABI_CODES

@@ -14,13 +14,13 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import sysdash
+from sysdash.limits import SMALLEST_SCREEN
 from sysdash.probes.capabilities import DEGRADED, FINE, MISSING, Check, checks
 from sysdash.units import pad, safe
 
 SCHEMA = "sysdash.doctor/1"
 
 _COLOURS = {FINE: "32", DEGRADED: "33", MISSING: "31"}
-_SMALLEST = (60, 15)
 _WIDEST = 100
 
 
@@ -140,7 +140,7 @@ def terminal(
         return
     term = safe(environ.get("TERM", ""))
     columns, rows = size
-    least_columns, least_rows = _SMALLEST
+    least_columns, least_rows = SMALLEST_SCREEN
     if columns < least_columns or rows < least_rows:
         detail = f"{columns}x{rows}; the dashboard needs {least_columns}x{least_rows}"
         yield Check("terminal size", DEGRADED, detail, "make the window larger")
@@ -152,7 +152,7 @@ def terminal(
     if codeset.lower().replace("-", "") == "utf8":
         yield Check("UTF-8", FINE, "bars and lines are drawn with it")
     else:
-        detail = f"the locale's characters are {codeset}: bars and lines show as question marks"
+        detail = f"the locale's characters are {codeset}: bars and lines are drawn in ASCII"
         yield Check("UTF-8", DEGRADED, detail, "export LANG=C.UTF-8")
 
 

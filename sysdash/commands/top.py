@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sysdash import app, syscalls
 from sysdash.collector import Collector, Source
@@ -12,7 +13,9 @@ from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
 from sysdash.probes import capabilities
-from sysdash.units import safe
+from sysdash.units import fit, safe, width
+
+_CGROUP_COLUMNS = 20
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
             thresholds(settings.thresholds_ns),
             default_threshold_ns=settings.threshold_ns,
             slow_per_second=settings.slow_per_second,
+            waiting=syscalls.waiting(),
         )
 
     def collect(wake: Callable[[], None]) -> Collector:
@@ -72,7 +76,7 @@ def describe(filters: Filters) -> str:
         ("tid", filters.tids),
         ("ppid", filters.ppids),
         ("comm", [safe(comm) for comm in filters.comms]),
-        ("cgroup", filters.cgroups),
+        ("cgroup", [_short(path) for path in filters.cgroups]),
         ("", _names(filters.syscalls)),
         ("", [f"!{name}" for name in _names(filters.not_syscalls)]),
         ("", [syscalls.errno_name(errno) for errno in filters.errnos]),
@@ -81,6 +85,16 @@ def describe(filters: Filters) -> str:
         if values:
             words.append(f"{name} {','.join(map(str, values))}".strip())
     return " ".join(words)
+
+
+def _short(path: str) -> str:
+    """A cgroup's path, or of a long one the end."""
+    text = safe(path)
+    return (
+        text
+        if width(text) <= _CGROUP_COLUMNS
+        else fit(f"…/{safe(Path(path).name)}", _CGROUP_COLUMNS)
+    )
 
 
 def _names(numbers: tuple[tuple[int, int], ...]) -> list[str]:

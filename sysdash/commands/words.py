@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from sysdash import config, syscalls
+from sysdash import config, limits, syscalls
 from sysdash.config import Settings
 from sysdash.filters import Filters
 from sysdash.probes import targets
@@ -21,7 +21,8 @@ from sysdash.units import safe
 
 _T = TypeVar("_T")
 
-_PID_MAX = 1 << 22  # PID_MAX_LIMIT, include/linux/threads.h
+NOT_YET = "not in this version yet"
+
 _COMM_BYTES = 15  # TASK_COMM_LEN without its NUL
 
 
@@ -32,6 +33,23 @@ class ArgumentParser(argparse.ArgumentParser):
         """Leave with exit code 2."""
         self.exit(2, f"{self.prog}: {safe(message)} (see {self.prog} --help)\n")
 
+    def options(self) -> list[tuple[str, str]]:
+        """Every option with its value as it is written, and what it does."""
+        options = []
+        for action in self._actions:
+            if action.help != argparse.SUPPRESS:
+                value = action.metavar or ("|".join(action.choices) if action.choices else "")
+                names = ", ".join(action.option_strings)
+                options.append((f"{names} {value}".rstrip(), action.help or ""))
+        return options
+
+
+class _NotYet(argparse.Action):
+    """An option that every command has sooner or later, and this one not in this version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        parser.error(f"{'/'.join(self.option_strings)}: {NOT_YET}")
+
 
 # --- What each command understands ---
 
@@ -40,7 +58,7 @@ def top(parser: argparse.ArgumentParser) -> None:
     """Add the words of ``sysdash top``."""
     _config(parser)
     show = parser.add_argument_group("what is shown")
-    low, high = config.INTERVAL_S
+    low, high = limits.INTERVAL_S
     show.add_argument(
         "-i",
         "--interval",
@@ -48,12 +66,15 @@ def top(parser: argparse.ArgumentParser) -> None:
         type=_seconds(low, high),
         help=f"time between refreshes, {low:g} to {high:g}, fractions allowed (default: 1)",
     )
-    show.add_argument("--sort", choices=config.SORTS, help="order of the syscalls (default: rate)")
+    show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
     show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
     show.add_argument(
         "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
     )
     _filters(parser)
+    for flag, name in (("-d", "--duration"), ("-T", "--top")):
+        # With a value or without one: the answer is the same.
+        parser.add_argument(flag, name, action=_NotYet, nargs="?", help=argparse.SUPPRESS)
 
 
 def doctor(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +160,7 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
 
 
 def _pid(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= _PID_MAX:
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= limits.MAX_PID:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process or thread")
 
@@ -203,7 +224,7 @@ def filters(args: argparse.Namespace) -> Filters:
         tids=_unique(args.tid),
         ppids=_unique(args.ppid),
         comms=_unique(args.comm),
-        cgroups=_unique(map(targets.cgroup_id, args.cgroup)),
+        cgroups=_unique(map(targets.cgroup_path, args.cgroup)),
         syscalls=_numbers(word for word in args.syscall if not word.startswith("!")),
         not_syscalls=_numbers(word[1:] for word in args.syscall if word.startswith("!")),
         failures=args.failures,

@@ -25,8 +25,9 @@ _BTF_LOAD = 18
 
 # enum bpf_map_type
 ARRAY = 2
-TASK_STORAGE = 29
+CGROUP_ARRAY = 8
 RINGBUF = 27
+TASK_STORAGE = 29
 
 # enum bpf_prog_type
 KPROBE = 2
@@ -46,6 +47,7 @@ _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_IOC_SET_BPF = 0x4004_2408
 
 # enum bpf_func_id
+_CURRENT_TASK_UNDER_CGROUP = 37
 _PROBE_READ_KERNEL = 113
 _RINGBUF_OUTPUT = 130
 _TASK_STORAGE_GET = 156
@@ -92,6 +94,17 @@ def mmapable_array() -> Iterator[int]:
         OSError: the kernel refuses it.
     """
     with _closing(_create_map(ARRAY, 4, 8, 512, _MMAPABLE)) as fd:
+        yield fd
+
+
+@contextmanager
+def cgroup_array() -> Iterator[int]:
+    """An array for one cgroup, which is empty.
+
+    Raises:
+        OSError: the kernel refuses it.
+    """
+    with _closing(_create_map(CGROUP_ARRAY, 4, 4, 1)) as fd:
         yield fd
 
 
@@ -172,6 +185,11 @@ def use_task_storage(fd: int) -> bytes:
     """A program that gets the current task's storage, making it if need be."""
     task = _call(_GET_CURRENT_TASK_BTF) + _copy(2, 0)
     return task + _set_map(1, fd) + _set(3, 0) + _set(4, 1) + _call(_TASK_STORAGE_GET) + _RETURN_0
+
+
+def ask_cgroup(fd: int) -> bytes:
+    """A program that asks whether the current task is in the cgroup of an array."""
+    return _set_map(1, fd) + _set(2, 0) + _call(_CURRENT_TASK_UNDER_CGROUP) + _RETURN_0
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sysdash.errors import CannotCollect
-from sysdash.probes import bpf
+from sysdash.probes import bpf, targets
 from sysdash.probes.btf import KernelTypes
-from sysdash.units import safe
+from sysdash.units import bytes_, safe
 
 FINE, DEGRADED, MISSING = "fine", "degraded", "missing"
 
@@ -94,6 +94,11 @@ def install_bcc(release: Mapping[str, str] | None = None) -> str:
 # --- What the user may do ---
 
 
+def needs() -> str:
+    """What the user must be allowed to do, in one sentence without a full stop."""
+    return f"watching system calls needs root, or {' and '.join(_NEEDED_CAPABILITIES)}"
+
+
 def missing_capabilities() -> list[str]:
     """The names of the capabilities that the probe needs and this process does not have.
 
@@ -133,8 +138,7 @@ def require_privileges() -> None:
     missing = missing_capabilities()
     if missing:
         raise CannotCollect(
-            "watching system calls needs root, or the capabilities CAP_BPF and CAP_PERFMON, and "
-            f"you do not have {' or '.join(missing)}",
+            f"{needs()}, and you do not have {' or '.join(missing)}",
             f"Run `{run_privileged()}`; `sysdash doctor` tells what else this machine may lack",
         )
 
@@ -285,6 +289,24 @@ def task_storage() -> Check:
     return Check(name, FINE, "works")
 
 
+def cgroups() -> Check:
+    """Whether the probe can ask in which cgroup a task is."""
+    name = "cgroups"
+    try:
+        with bpf.cgroup_array() as fd:
+            bpf.try_raw_tracepoint("sys_enter", bpf.ask_cgroup(fd))
+    except OSError as error:
+        detail = f"refused: {_refusal(error)}; --cgroup does not work"
+        if missing_capabilities():
+            return Check(name, DEGRADED, detail, run_privileged())
+        return Check(name, DEGRADED, detail, "boot a kernel built with CONFIG_CGROUPS=y")
+    root = targets.cgroup_root()
+    if root is None:
+        detail = "their v2 hierarchy is not mounted; --cgroup does not work"
+        return Check(name, DEGRADED, detail, targets.MOUNT_CGROUPS)
+    return Check(name, FINE, f"can be filtered by; v2 is mounted at {safe(str(root))}")
+
+
 def _try_unneeded(name: str, trial: Callable[[], None]) -> Check:
     try:
         trial()
@@ -366,6 +388,19 @@ def probe() -> Check:
     return Check(name, FINE, "compiles, loads and attaches")
 
 
+def memory() -> Check:
+    """How much of the kernel's memory the probe takes while it runs."""
+    from sysdash.probes import layout
+
+    name = "kernel memory"
+    try:
+        taken, cpus = layout.kernel_bytes(), len(layout.online_cpus())
+    except OSError as error:
+        return Check(name, FINE, f"not known: {error.filename}: {error.strerror}")
+    for_cpus = f"{cpus} CPU{'s' if cpus > 1 else ''}"
+    return Check(name, FINE, f"the probe takes {bytes_(taken)} for {for_cpus}")
+
+
 def checks() -> Iterator[Check]:
     """All checks of this machine, in the order in which they make sense to a reader."""
     lacking = []
@@ -377,6 +412,7 @@ def checks() -> Iterator[Check]:
     # The trials are made of x86-64's numbers.
     if "architecture" not in lacking:
         yield from _trials()
+    yield memory()
     if lacking:
         yield Check("the probe", MISSING, f"not tried, for the lack of {', '.join(lacking)}")
     else:
@@ -391,6 +427,7 @@ def _trials() -> Iterator[Check]:
     yield _try_needed("ring buffer", _ring_buffer, "works")
     yield _try_needed("mapped arrays", _mmapable_array, "work")
     yield task_storage()
+    yield cgroups()
     yield _try_unneeded("tracepoints", _tracepoint)
     yield _try_unneeded("kprobes", _kprobe)
     yield _try_unneeded("fentry", _fentry)

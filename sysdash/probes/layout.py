@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from sysdash.buckets import BUCKETS
 from sysdash.errors import CannotCollect
 from sysdash.probes import bpf
 from sysdash.probes.btf import KernelTypes
+from sysdash.records import ABI_CODES, ABIS, COMM_LEN, ROW, SYSCALLS, THREAD
 
 _OFFSETS = {
     "TASK_PID": ("task_struct", "pid"),
@@ -29,10 +32,34 @@ _IA32_ARGS = ("bx", "cx", "dx", "si", "di", "bp")
 
 _MACHINES = ("x86_64",)
 
-_MEMORY_FOR_ROWS = 32 << 20
-_MOST_ROWS_PER_CPU = 8192
-_FEWEST_ROWS_PER_CPU = 1024
-"""Two banks of rows share about 32 MB; many CPUs get fewer rows each and are drained more often."""
+CONSTANTS = {
+    "COMM_LEN": COMM_LEN,
+    "BUCKETS": BUCKETS,
+    "SYSCALLS": SYSCALLS,
+    "ABIS": ABIS,
+    **{f"ABI_{name}": code for name, code in ABI_CODES.items()},
+    # Bits of config.flags.
+    "FILTER_PID": 1 << 0,
+    "FILTER_TID": 1 << 1,
+    "FILTER_PPID": 1 << 2,
+    "FILTER_COMM": 1 << 3,
+    "FILTER_CGROUP": 1 << 4,
+    "FILTER_SYSCALL": 1 << 5,
+    "FILTER_ERRNO": 1 << 6,
+    # With FILTER_SYSCALL: numbers without an entry do not pass.
+    "DROP_UNKNOWN": 1 << 7,
+    # Threads have rows of their own.
+    "BY_TID": 1 << 8,
+    # Kinds of numbers in the map filter_ids.
+    "ID_PID": 0,
+    "ID_TID": 1,
+    "ID_PPID": 2,
+}
+"""What the probe and user space must agree on, beside the records."""
+
+_MEMORY_FOR_ROWS = 64 << 20
+_MOST_ROWS = 8192
+_FEWEST_ROWS = 1024
 
 RING_BYTES = 1 << 20
 
@@ -42,18 +69,76 @@ SLOTS = 1 << 14
 STORED_THREADS = 1 << 15
 """Threads that can live at once on a kernel without task storage; the calls of more are lost."""
 
+CGROUPS = 64
+"""Cgroups that can be filtered by."""
+
 
 def possible_cpus() -> int:
     """CPUs that the kernel could ever use; its numbers are below this (sysfs, ``possible``)."""
-    text = Path("/sys/devices/system/cpu/possible").read_text().strip()
-    return int(text.replace("-", ",").split(",")[-1]) + 1
+    return max(_cpu_list("possible")) + 1
 
 
-def rows_per_cpu(cpus: int, row_bytes: int) -> int:
-    """Rows in each CPU's segment of a bank: a power of two."""
-    wanted = _MEMORY_FOR_ROWS // (2 * cpus * row_bytes)
+def online_cpus() -> list[int]:
+    """The numbers of the CPUs in use (sysfs, ``online``)."""
+    return _cpu_list("online")
+
+
+def _cpu_list(name: str) -> list[int]:
+    text = Path("/sys/devices/system/cpu", name).read_text(encoding="ascii").strip()
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much room the probe has.
+
+    Attributes:
+        cpus: CPU numbers are below this.
+        segments: CPUs that can have rows: those online now and a few that may join.
+        rows: rows of a CPU in each of the two banks; a power of two.
+        other_rows: how many of these are kept for pid 0, which takes the calls of processes that
+            there is no room for.
+        slots: threads that can be followed the fastest way; a power of two.
+    """
+
+    cpus: int
+    segments: int
+    rows: int
+    slots: int = SLOTS
+
+    @property
+    def other_rows(self) -> int:
+        """An eighth: a few hundred different calls are made on a machine."""
+        return self.rows // 8
+
+    @property
+    def kernel_bytes(self) -> int:
+        """Kernel memory that the rows, the index and the slots take."""
+        rows = 2 * self.segments * self.rows * ROW.itemsize
+        index = 2 * self.segments * self.rows * 8
+        return rows + index + self.slots * THREAD.itemsize + RING_BYTES
+
+
+def sizes() -> Sizes:
+    """The room that suits this machine.
+
+    Rows take 64 MB at the most where there are up to 50 CPUs or so; with more CPUs each still gets
+    1,024 rows a bank, 1.3 MB.
+    """
+    cpus, online = possible_cpus(), len(online_cpus())
+    segments = min(cpus, online + max(2, online // 8))
+    wanted = _MEMORY_FOR_ROWS // (2 * segments * ROW.itemsize)
     rows = 1 << (max(wanted, 1).bit_length() - 1)
-    return max(_FEWEST_ROWS_PER_CPU, min(_MOST_ROWS_PER_CPU, rows))
+    return Sizes(cpus, segments, max(_FEWEST_ROWS, min(_MOST_ROWS, rows)))
+
+
+def kernel_bytes() -> int:
+    """Kernel memory that the probe takes on this machine, nearly exactly."""
+    return sizes().kernel_bytes
 
 
 def has_task_storage() -> bool:
@@ -68,7 +153,7 @@ def has_task_storage() -> bool:
         return False
 
 
-def defines(cpus: int, rows: int) -> Mapping[str, int]:
+def defines(room: Sizes) -> Mapping[str, int]:
     """The probe's ``-D`` values for the running kernel.
 
     Raises:
@@ -82,10 +167,15 @@ def defines(cpus: int, rows: int) -> Mapping[str, int]:
             f"use it on {', '.join(_MACHINES)}",
         )
     values = {
-        "CPUS": cpus,
-        "ROWS_PER_CPU": rows,
+        **CONSTANTS,
+        "CPUS": room.cpus,
+        "SEGMENTS": room.segments,
+        "ROWS": room.rows,
+        "OTHER_ROWS": room.other_rows,
+        "SLOTS": room.slots,
+        "CGROUPS": CGROUPS,
         "RING_BYTES": RING_BYTES,
-        "SLOTS": SLOTS,
+        # A stack of 16 KB lies at a multiple of that; only how well slots are spread depends on it.
         "STACK_SHIFT": 14,
     }
     if not has_task_storage():

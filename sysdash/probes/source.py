@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
+from sysdash.folding import bounded, no_rows
 from sysdash.probes import layout, procfs
 from sysdash.probes.loader import Program, missed_runs
-from sysdash.records import COMM_LEN, CONFIG, CPU, EVENT, ROW, SYSCALL_CONFIG, THREAD, Rows, Sample
+from sysdash.records import (
+    ABIS,
+    COMM_LEN,
+    CONFIG,
+    CPU,
+    EVENT,
+    ROW,
+    SYSCALL_CONFIG,
+    SYSCALLS,
+    THREAD,
+    Rows,
+    Sample,
+)
+from sysdash.units import safe
 
 NEVER_NS = 2**64 - 1
 """A threshold that no call reaches."""
 
-SYSCALLS = 1024
-ABIS = 3
-"""As in sysdash.h."""
+_ID_FILTERS = {"pids": "PID", "tids": "TID", "ppids": "PPID"}
 
-_FLAGS = {
-    "pids": 1 << 0,
-    "tids": 1 << 1,
-    "ppids": 1 << 2,
-    "comms": 1 << 3,
-    "cgroups": 1 << 4,
-}
-_FILTER_SYSCALL = 1 << 5
-_FILTER_ERRNO = 1 << 6
-_DROP_UNKNOWN = 1 << 7
-_BY_TID = 1 << 8
-_ID_KINDS = {"pids": 0, "tids": 1, "ppids": 2}
-"""enum config_flag and enum id_kind of sysdash.h."""
+_MOST_ROWS = 100_000
+"""Rows of a sample at the most, 64 MB; what is more is merged into fewer."""
+
+_LONGEST_S = 60.0
+"""A bank is swapped after this time at the latest: a row's histogram counts in 32 bits, which takes
+twenty minutes at three million calls a second."""
+
+_LOOK_S = (0.01, 0.1)
+"""Shortest and longest time between looks at how full the rows are."""
 
 _NO_FILTERS = Filters()
 
@@ -74,8 +84,10 @@ class BpfSource:
         *,
         default_threshold_ns: int | None = 10_000_000,
         slow_per_second: int = 1000,
+        waiting: Collection[tuple[int, int]] = (),
         by_tid: bool = False,
-        rows_per_cpu: int | None = None,
+        room: layout.Sizes | None = None,
+        online: Sequence[int] | None = None,
     ) -> None:
         """Compile the probe and attach it.
 
@@ -84,67 +96,78 @@ class BpfSource:
             thresholds_ns: by (syscall number, ABI code), the duration from which a call is slow;
                 None for never.
             default_threshold_ns: the same of all other syscalls; None for never.
-            slow_per_second: slow calls listed per second and CPU at the most.
+            slow_per_second: slow calls listed per second at the most, shared among the CPUs; a
+                quarter of them are for calls of ``waiting``.
+            waiting: (number, ABI code) of the calls whose purpose is to wait, which would crowd
+                out all other slow calls.
             by_tid: keep threads apart; otherwise a process's threads share rows with tid 0.
-            rows_per_cpu: room for rows, where the default is not wanted; a power of two.
+            room: sizes, where the machine's own are not wanted.
+            online: the CPUs that have rows from the start; by default those in use.
 
         Raises:
             CannotCollect: this machine or user cannot run the probe.
             ValueError: a number in ``filters`` or ``thresholds_ns`` is that of no system call.
         """
-        self._cpus = layout.possible_cpus()
-        self._rows_per_cpu = rows_per_cpu or layout.rows_per_cpu(self._cpus, ROW.itemsize)
-        defines = layout.defines(self._cpus, self._rows_per_cpu)
-        self._program = Program("sysdash.bpf.c", defines)
+        self._room = room or layout.sizes()
+        self._program = Program("sysdash.bpf.c", layout.defines(self._room))
         try:
-            self._map_arrays(defines["SLOTS"])
+            self._map_arrays()
+            online = layout.online_cpus() if online is None else online
+            self._cpu["segment"][list(online)] = np.arange(1, len(online) + 1)
             self._configure(filters, by_tid)
-            self._set_thresholds(thresholds_ns, default_threshold_ns, slow_per_second)
+            self._set_thresholds(thresholds_ns, default_threshold_ns)
+            self._syscalls["waits"][[_entry(*number) for number in waiting]] = 1
+            share = slow_per_second / max(len(online), 1)
+            self._config["slow_limit"] = [math.ceil(share * 3 / 4), math.ceil(share / 4)]
             self._host = procfs.HostMeter()
             self._events: list[bytes] = []
             self._program.open_ring("events", self._receive)
             self._stashed: list[Rows] = []
             self._lost_before: dict[str, int] = {}
+            self._looked = (time.monotonic(), 0)
             self._program_fds = [self._program.attach(*pair) for pair in _TRACEPOINTS]
-            self._last_ns = time.monotonic_ns()
+            self._last_ns = self._swapped_ns = time.monotonic_ns()
         except BaseException:
             self.close()
             raise
 
-    def _map_arrays(self, slots: int) -> None:
-        program = self._program
-        rows = program.mapped("rows", ROW, 2 * self._cpus * self._rows_per_cpu)
-        self._rows = rows.reshape(2, self._cpus, self._rows_per_cpu)
-        self._cpu = program.mapped("cpus", CPU, self._cpus)
+    def _map_arrays(self) -> None:
+        program, room = self._program, self._room
+        rows = program.mapped("rows", ROW, 2 * room.segments * room.rows)
+        self._rows = rows.reshape(2, room.segments, room.rows)
+        self._cpu = program.mapped("cpus", CPU, room.cpus)
         self._config = program.mapped("config", CONFIG, 1)
         self._syscalls = program.mapped("syscall_config", SYSCALL_CONFIG, ABIS * SYSCALLS)
-        self._threads = program.mapped("slots", THREAD, slots)
+        program.check_layout("slots", THREAD)
         program.check_layout("event_layout", EVENT)
 
     def _configure(self, filters: Filters, by_tid: bool) -> None:
-        flags = _BY_TID if by_tid else 0
-        for name, flag in _FLAGS.items():
-            if getattr(filters, name):
-                flags |= flag
+        bits = layout.CONSTANTS
+        flags = bits["BY_TID"] if by_tid else 0
         yes = b"\1"
-        for name, kind in _ID_KINDS.items():
+        for name, kind in _ID_FILTERS.items():
             for number in getattr(filters, name):
-                self._program.update("filter_ids", struct.pack("=II", kind, number), yes)
+                flags |= bits[f"FILTER_{kind}"]
+                key = struct.pack("=II", bits[f"ID_{kind}"], number)
+                self._program.update("filter_ids", key, yes)
         for comm in filters.comms:
+            flags |= bits["FILTER_COMM"]
             key = comm.encode("utf-8", "surrogateescape")[: COMM_LEN - 1]
             self._program.update("filter_comms", key.ljust(COMM_LEN, b"\0"), yes)
-        for cgroup in filters.cgroups:
-            self._program.update("filter_cgroups", struct.pack("=Q", cgroup), yes)
+        for i, path in enumerate(filters.cgroups):
+            flags |= bits["FILTER_CGROUP"]
+            self._add_cgroup(i, path)
+        self._config["cgroups"] = len(filters.cgroups)
         if filters.syscalls or filters.not_syscalls:
-            flags |= _FILTER_SYSCALL
+            flags |= bits["FILTER_SYSCALL"]
             if filters.syscalls:
-                flags |= _DROP_UNKNOWN
+                flags |= bits["DROP_UNKNOWN"]
                 self._syscalls["drop"] = 1
             for keep, numbers in ((0, filters.syscalls), (1, filters.not_syscalls)):
                 for nr, abi in numbers:
                     self._syscalls["drop"][_entry(nr, abi)] = keep
         if filters.failures or filters.errnos:
-            flags |= _FILTER_ERRNO
+            flags |= bits["FILTER_ERRNO"]
             for errno in filters.errnos or range(1, 4096):
                 self._config["errnos"][0][errno >> 6] |= np.uint64(1 << (errno & 63))
         self._config["flags"] = flags
@@ -152,11 +175,21 @@ class BpfSource:
         self._config["pid_ns"] = procfs.pid_namespace()
         self._config["epoch"] = 2
 
+    def _add_cgroup(self, i: int, path: str) -> None:
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                entry = struct.pack("=I", i), struct.pack("=I", folder)
+                self._program.update("filter_cgroups", *entry)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise CannotCollect(
+                f"the cgroup {safe(path)} cannot be used: {error.strerror}"
+            ) from None
+
     def _set_thresholds(
-        self,
-        thresholds_ns: Mapping[tuple[int, int], int | None],
-        default_ns: int | None,
-        limit: int,
+        self, thresholds_ns: Mapping[tuple[int, int], int | None], default_ns: int | None
     ) -> None:
         default = NEVER_NS if default_ns is None else default_ns
         self._syscalls["threshold_ns"] = default
@@ -164,40 +197,63 @@ class BpfSource:
             wanted = NEVER_NS if threshold is None else threshold
             self._syscalls["threshold_ns"][_entry(nr, abi)] = wanted
         self._config["slow_min_ns"] = min(default, int(self._syscalls["threshold_ns"].min()))
-        self._config["slow_per_second"] = limit
 
     def _receive(self, _context: Any, data: int, size: int) -> None:
         self._events.append(ctypes.string_at(data, size))
 
-    def _swap(self) -> Rows:
+    def _bank(self) -> int:
+        return int(self._config["epoch"][0]) & 1
+
+    def _swap(self) -> list[Rows]:
         """Give the probe the other bank and take what is in this one."""
-        bank = int(self._config["epoch"][0]) & 1
+        bank = self._bank()
         self._config["epoch"] += np.uint64(1)
         self._swapped_ns = time.monotonic_ns()
+        self._looked = (time.monotonic(), 0)
         # Returns when every program that may still write to the old bank has ended.
         target = struct.pack("=I", self._program.fd("barrier_target"))
         self._program.update("barrier", struct.pack("=I", 0), target)
         taken = []
         for cpu in np.flatnonzero(self._cpu["used"][:, bank]):
-            used = self._rows[bank, cpu, : self._cpu["used"][cpu, bank]]
+            segment = int(self._cpu["segment"][cpu]) - 1
+            used = self._rows[bank, segment, : self._cpu["used"][cpu, bank]]
             taken.append(used.copy())
             used[:] = 0
         self._cpu["used"][:, bank] = 0
-        return np.concatenate(taken) if taken else np.empty(0, dtype=ROW)
+        return taken
 
-    def relieve(self) -> None:
-        """Take the rows early if a CPU has filled half of its room, for the next sample."""
-        bank = int(self._config["epoch"][0]) & 1
-        if int(self._cpu["used"][:, bank].max()) > self._rows_per_cpu // 2:
-            self._stashed.append(self._swap())
+    def relieve(self) -> float:
+        """Empty what fills up before the next :meth:`read`.
+
+        Returns:
+            The time in seconds after which this should be called again.
+        """
         self._program.read_rings()
+        self._serve_new_cpus()
+        used = int(self._cpu["used"][:, self._bank()].max())
+        half = (self._room.rows - self._room.other_rows) // 2
+        now = time.monotonic()
+        before, used_before = self._looked
+        if used >= half or time.monotonic_ns() - self._swapped_ns > _LONGEST_S * 1e9:
+            self._stashed = bounded([*self._stashed, *self._swap()], _MOST_ROWS)
+            used = 0
+        self._looked = (now, used)
+        grown = (used - used_before) / max(now - before, 1e-6)
+        safe_s = (half - used) / grown / 2 if grown > 0 else math.inf
+        return min(max(safe_s, _LOOK_S[0]), _LOOK_S[1])
+
+    def _serve_new_cpus(self) -> None:
+        """Give rows to CPUs that came into use after the start; their first calls are lost."""
+        for cpu in np.flatnonzero((self._cpu["lost"] > 0) & (self._cpu["segment"] == 0)):
+            given = int(self._cpu["segment"].max())
+            if given < self._room.segments:
+                self._cpu["segment"][cpu] = given + 1
 
     def read(self) -> Sample:
         """Everything since the last call."""
-        rows = self._swap()
-        if self._stashed:
-            rows = np.concatenate([*self._stashed, rows])
-            self._stashed = []
+        parts = bounded([*self._stashed, *self._swap()], _MOST_ROWS)
+        self._stashed = []
+        rows = np.concatenate([no_rows(), *parts])
         mono_ns = self._swapped_ns
         time_ns = time.time_ns() - (time.monotonic_ns() - mono_ns)
         self._program.read_rings()
@@ -230,5 +286,5 @@ class BpfSource:
         """Detach the probe and free its memory."""
         self._program.close()
         # A map lives on for as long as it is mapped.
-        for name in ("_rows", "_cpu", "_config", "_syscalls", "_threads"):
+        for name in ("_rows", "_cpu", "_config", "_syscalls"):
             vars(self).pop(name, None)

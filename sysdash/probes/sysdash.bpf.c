@@ -3,7 +3,7 @@
  * Count and time every system call, per (process, syscall, ABI, errno).
  *
  * sys_enter leaves the time in task storage; sys_exit adds the call to a row. Rows lie in a
- * memory-mapped array: two banks, in each a segment for every CPU, so that only one CPU writes to a
+ * memory-mapped array: two banks, in each a segment for every CPU in use, so that only one CPU writes to a
  * row and no atomic operation is needed (a raw tracepoint program is not re-entered on a CPU: the
  * kernel skips the second one and counts it in recursion_misses, which user space reports).
  *
@@ -20,7 +20,10 @@
  * who is traced is decided once per thread and epoch and costs the common path nothing.
  *
  * Defines given by the loader:
- *   CPUS, ROWS_PER_CPU, SLOTS          sizes; SLOTS is a power of two
+ *   CPUS                               CPU numbers are below this
+ *   SEGMENTS, ROWS, OTHER_ROWS         segments in a bank, rows in a segment, how many of these only
+ *                                      the `other` process may use
+ *   SLOTS, CGROUPS                     sizes; SLOTS is a power of two
  *   RING_BYTES                         size of the slow-call ring, a power of two of pages
  *   TASK_*, PID_*, UPID_*, NS_*        offsets from the running kernel's BTF
  *   TASK_STATUS                        offset of thread_info.status, where the CPU has compat calls
@@ -35,16 +38,26 @@
 #define MAX_ERRNO 4095
 #define NSEC_PER_SEC 1000000000ULL
 
-#define CACHE 16	/* rows that a thread remembers; a power of two */
-#define WAYS 8		/* index entries in a cache line */
-#define NS_DEPTH 33	/* PID namespaces in one another: MAX_PID_NS_LEVEL + 1 */
-#define CGROUP_DEPTH 64 /* cgroups in one another that are looked through */
+#define CACHE 16    /* rows that a thread remembers; a power of two */
+#define WAYS 8	    /* index entries in a cache line */
+#define NS_DEPTH 33 /* PID namespaces in one another: MAX_PID_NS_LEVEL + 1 */
 
-/* Rows at a segment's end that only the `other` process may use. */
-#define OTHER_ROWS 512
-#define INDEX_LINES (2 * ROWS_PER_CPU / WAYS)
+#define INDEX_LINES (2 * ROWS / WAYS)
 
 #define NO_TAG (~0ULL)
+
+struct comm_key {
+	u64 words[COMM_LEN / 8];
+};
+
+/* Who is calling, as user space sees it. */
+struct identity {
+	__u32 pid;
+	__u32 tid;
+	__u32 ppid;
+	__u32 unused;
+	struct comm_key comm;
+};
 
 /* A thread, in its slot or in task storage. */
 struct thread {
@@ -55,6 +68,7 @@ struct thread {
 	__u16 skip;  /* its calls are not wanted */
 	__u32 epoch; /* of all below and of skip */
 	__u32 slot;  /* in task storage: the slot it claimed, plus one */
+	struct identity who;
 	struct {
 		__u64 tag;
 		__u32 row;
@@ -74,26 +88,14 @@ struct id_key {
 	__u32 id;
 };
 
-struct comm_key {
-	u64 words[COMM_LEN / 8];
-};
-
-/* Who is calling, as user space sees it. */
-struct identity {
-	__u32 pid;
-	__u32 tid;
-	__u32 ppid;
-	struct comm_key comm;
-};
-
 BPF_F_TABLE("array", u32, struct config, config, 1, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct syscall_config, syscall_config, ABIS *SYSCALLS, BPF_F_MMAPABLE);
-BPF_F_TABLE("array", u32, struct row, rows, 2 * CPUS * ROWS_PER_CPU, BPF_F_MMAPABLE);
+BPF_F_TABLE("array", u32, struct row, rows, 2 * SEGMENTS * ROWS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct cpu, cpus, CPUS, BPF_F_MMAPABLE);
-BPF_ARRAY(row_index, struct index_line, CPUS *INDEX_LINES);
+BPF_ARRAY(row_index, struct index_line, SEGMENTS *INDEX_LINES);
 BPF_HASH(filter_ids, struct id_key, u8, 4096);
 BPF_HASH(filter_comms, struct comm_key, u8, 1024);
-BPF_HASH(filter_cgroups, u64, u8, 1024);
+BPF_CGROUP_ARRAY(filter_cgroups, CGROUPS);
 BPF_RINGBUF_OUTPUT(events, RING_BYTES / 4096);
 /* Never used: tells the loader how the compiler laid out an event, as the others do for theirs. */
 BPF_ARRAY(event_layout, struct event, 1);
@@ -289,20 +291,16 @@ static __always_inline bool id_passes(u32 kind, u32 id)
 	return filter_ids.lookup(&key) != NULL;
 }
 
-static __always_inline bool cgroup_passes(void)
+/* A cgroup stands for everything below it. */
+static __always_inline bool cgroup_passes(struct config *conf)
 {
-	u64 id = bpf_get_current_cgroup_id();
-	int level;
+	int i;
 
-	if (filter_cgroups.lookup(&id))
-		return true;
-	/* A cgroup stands for everything below it. */
 #pragma clang loop unroll(disable)
-	for (level = 0; level < CGROUP_DEPTH; level++) {
-		id = bpf_get_current_ancestor_cgroup_id(level);
-		if (!id)
+	for (i = 0; i < CGROUPS; i++) {
+		if (i >= conf->cgroups)
 			break;
-		if (filter_cgroups.lookup(&id))
+		if (filter_cgroups.check_current_task(i) == 1)
 			return true;
 	}
 	return false;
@@ -326,7 +324,7 @@ static __always_inline bool task_passes(struct identity *who, struct config *con
 		if (!filter_comms.lookup(&thread) && !filter_comms.lookup(&who->comm))
 			return false;
 	}
-	if (flags & FILTER_CGROUP && !cgroup_passes())
+	if (flags & FILTER_CGROUP && !cgroup_passes(conf))
 		return false;
 	return true;
 }
@@ -341,6 +339,7 @@ static __always_inline void renew(struct thread *thread, struct config *conf)
 	for (i = 0; i < CACHE; i++)
 		thread->cache[i].tag = NO_TAG;
 	identify(&who, conf);
+	thread->who = who;
 	thread->skip = !task_passes(&who, conf);
 	thread->epoch = conf->epoch;
 }
@@ -385,28 +384,27 @@ static __always_inline struct row *begin_row(u32 number, u64 tag, struct identit
 }
 
 /* The slow way to a row: through the index, beginning a row where there is none. */
-static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 errno, u16 abi,
-					    u32 cpu_nr, u32 *number)
+static __always_inline struct row *find_row(struct thread *thread, struct config *conf, s32 nr,
+					    u16 errno, u16 abi, u32 cpu_nr, u32 *number)
 {
 	u32 epoch = conf->epoch, bank = epoch & 1, line_nr, free_way = WAYS;
 	u64 tag = make_tag(nr, errno, abi, cpu_nr), hash = 0;
-	struct identity who = {};
+	struct identity who = thread->who;
 	struct index_line *line = NULL;
 	struct row *row;
 	struct cpu *cpu;
 	int i, attempt;
 
-	identify(&who, conf);
 	if (!(conf->flags & BY_TID))
 		who.tid = 0;
 	cpu = cpus.lookup(&cpu_nr);
-	if (!cpu)
+	if (!cpu || !cpu->segment)
 		return NULL;
 #pragma clang loop unroll(disable)
 	for (attempt = 0; attempt < 2; attempt++) {
 		hash = mix(mix(tag, (u64)who.pid << 32 | who.tid), who.comm.words[0]);
 		hash = mix(hash, who.comm.words[1]);
-		line_nr = cpu_nr * INDEX_LINES + (hash >> 32) % INDEX_LINES;
+		line_nr = (cpu->segment - 1) * INDEX_LINES + (hash >> 32) % INDEX_LINES;
 		line = row_index.lookup(&line_nr);
 		if (!line)
 			return NULL;
@@ -422,15 +420,15 @@ static __always_inline struct row *find_row(struct config *conf, s32 nr, u16 err
 			if (row && row_is(row, tag, &who))
 				return row;
 		}
-		if (cpu->used[bank] < ROWS_PER_CPU - OTHER_ROWS)
+		if (cpu->used[bank] < ROWS - OTHER_ROWS)
 			break;
 		/* No room for more processes: pid 0 takes the calls of all that have no row. */
 		who.pid = who.tid = who.ppid = 0;
 		__builtin_memset(&who.comm, 0, sizeof(who.comm));
 	}
-	if (cpu->used[bank] >= ROWS_PER_CPU)
+	if (cpu->used[bank] >= ROWS)
 		return NULL;
-	*number = (bank * CPUS + cpu_nr) * ROWS_PER_CPU + cpu->used[bank];
+	*number = (bank * SEGMENTS + cpu->segment - 1) * ROWS + cpu->used[bank];
 	cpu->used[bank]++;
 	/* A full line forgets one of its rows, which will then be begun twice and merged. */
 	if (free_way == WAYS)
@@ -464,7 +462,7 @@ static __always_inline struct row *row_of(struct thread *thread, struct config *
 		number = thread->cache[slot].row;
 		return rows.lookup(&number);
 	}
-	row = find_row(conf, nr, errno, abi, cpu, &number);
+	row = find_row(thread, conf, nr, errno, abi, cpu, &number);
 	if (row) {
 		thread->cache[slot].tag = tag;
 		thread->cache[slot].row = number;
@@ -511,13 +509,17 @@ static __always_inline bool syscall_passes(struct config *conf, s32 nr, u16 abi)
 	return asked ? !asked->drop : !(conf->flags & DROP_UNKNOWN);
 }
 
-static __always_inline bool over_limit(struct cpu *cpu, struct config *conf, u64 now)
+/* Calls that wait by their nature have a limit of their own, or they would crowd out all others. */
+static __always_inline bool over_limit(struct cpu *cpu, struct config *conf, bool waits, u64 now)
 {
 	if (now - cpu->window_ns >= NSEC_PER_SEC) {
 		cpu->window_ns = now;
-		cpu->window_calls = 0;
+		cpu->window_calls[0] = 0;
+		cpu->window_calls[1] = 0;
 	}
-	return cpu->window_calls++ >= conf->slow_per_second;
+	if (waits)
+		return cpu->window_calls[1]++ >= conf->slow_limit[1];
+	return cpu->window_calls[0]++ >= conf->slow_limit[0];
 }
 
 static __always_inline u64 argument(void *regs, u32 offset, u16 abi)
@@ -529,12 +531,12 @@ static __always_inline u64 argument(void *regs, u32 offset, u16 abi)
 }
 
 /* Every call over the smallest threshold comes here; few are far enough over their own. */
-static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struct config *conf,
-				      u32 cpu_nr, s32 nr, u16 abi, u64 now, u64 ns)
+static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
+				      struct config *conf, u32 cpu_nr, s32 nr, u16 abi, u64 now,
+				      u64 ns)
 {
 	struct syscall_config *asked = get_syscall_config(nr, abi);
 	void *regs = (void *)ctx->args[0];
-	struct identity who = {};
 	struct event *event;
 	struct cpu *cpu;
 
@@ -546,7 +548,7 @@ static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struc
 	cpu = cpus.lookup(&cpu_nr);
 	if (!cpu)
 		return;
-	if (over_limit(cpu, conf, now)) {
+	if (over_limit(cpu, conf, asked->waits, now)) {
 		cpu->limited++;
 		return;
 	}
@@ -555,18 +557,17 @@ static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struc
 		cpu->ring_full++;
 		return;
 	}
-	identify(&who, conf);
 	event->end_ns = now;
 	event->duration_ns = ns;
 	event->ret = ctx->args[1];
-	event->pid = who.pid;
-	event->tid = who.tid;
+	event->pid = thread->who.pid;
+	event->tid = thread->who.tid;
 	event->nr = nr;
 	event->abi = abi;
 	event->cpu = cpu_nr;
 	event->flags = 0;
 	event->reserved = 0;
-	__builtin_memcpy(event->comm, &who.comm, sizeof(event->comm));
+	__builtin_memcpy(event->comm, &thread->who.comm, sizeof(event->comm));
 	/* The registers still hold what the call was given. */
 	if (abi == ABI_IA32) {
 		event->args[0] = argument(regs, IA32_ARG0, abi);
@@ -605,11 +606,19 @@ static __always_inline bool unseen_call(struct bpf_raw_tracepoint_args *ctx, s32
 	return !(is_fork(*nr, *abi) && ctx->args[1] == 0);
 }
 
-/* A call has ended, or will never end (`ended_ns` 0). */
-static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
-				   struct config *conf, u32 cpu_nr, u64 end_ns, u64 ret)
+static __always_inline bool call_passes(struct config *conf, s32 nr, u16 abi, u16 errno)
 {
-	u64 start_ns = thread->start_ns, ns;
+	if (!(conf->flags & (FILTER_SYSCALL | FILTER_ERRNO)))
+		return true;
+	if (conf->flags & FILTER_SYSCALL && !syscall_passes(conf, nr, abi))
+		return false;
+	return !(conf->flags & FILTER_ERRNO) || conf->errnos[errno >> 6 & 63] >> (errno & 63) & 1;
+}
+
+static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
+				   struct config *conf, u32 cpu_nr, u64 now)
+{
+	u64 start_ns = thread->start_ns, ret = ctx->args[1], ns;
 	u16 errno = 0, abi = thread->abi;
 	s32 nr = thread->nr;
 	struct row *row;
@@ -623,27 +632,22 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 		return;
 	if (ret >= (u64)-MAX_ERRNO && !is_sigreturn(nr, abi))
 		errno = -ret;
-	if (conf->flags & (FILTER_SYSCALL | FILTER_ERRNO)) {
-		if (conf->flags & FILTER_SYSCALL && !syscall_passes(conf, nr, abi))
-			return;
-		if (conf->flags & FILTER_ERRNO &&
-		    !(conf->errnos[errno >> 6 & 63] >> (errno & 63) & 1))
-			return;
-	}
+	if (!call_passes(conf, nr, abi, errno))
+		return;
 	row = row_of(thread, conf, nr, errno, abi, cpu_nr);
 	if (!row) {
 		count_lost(cpu_nr);
 		return;
 	}
 	row->count++;
-	if (!start_ns || !end_ns) {
+	if (!start_ns) {
 		row->untimed++;
 		return;
 	}
-	ns = end_ns - start_ns;
+	ns = now - start_ns;
 	add_time(row, ns);
 	if (ns >= conf->slow_min_ns)
-		slow_call(ctx, conf, cpu_nr, nr, abi, end_ns, ns);
+		slow_call(ctx, thread, conf, cpu_nr, nr, abi, now, ns);
 }
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
@@ -662,10 +666,29 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 			return 0;
 		}
 	}
-	finish(ctx, thread, conf, cpu_nr, now, ctx->args[1]);
+	finish(ctx, thread, conf, cpu_nr, now);
 	if (thread != slot)
 		claim(thread, slot, number, regs);
 	return 0;
+}
+
+/* The call that a thread is inside of when it ends: counted with no time. */
+static __always_inline void never_returned(struct thread *thread, struct config *conf, u32 cpu_nr)
+{
+	u32 number;
+	struct row *row;
+
+	if (thread->epoch != (u32)conf->epoch)
+		renew(thread, conf);
+	if (thread->skip || !call_passes(conf, thread->nr, thread->abi, 0))
+		return;
+	row = find_row(thread, conf, thread->nr, 0, thread->abi, cpu_nr, &number);
+	if (!row) {
+		count_lost(cpu_nr);
+		return;
+	}
+	row->count++;
+	row->untimed++;
 }
 
 /* A thread ends, inside exit or exit_group: counted here, for it never returns. */
@@ -685,7 +708,7 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 			return 0;
 	}
 	if (thread->start_ns)
-		finish(ctx, thread, conf, bpf_get_smp_processor_id(), 0, 0);
+		never_returned(thread, conf, bpf_get_smp_processor_id());
 	release(stored);
 	forget(task, stored);
 	return 0;

@@ -6,35 +6,10 @@
 #ifndef SYSDASH_H
 #define SYSDASH_H
 
-#define COMM_LEN 16
-#define BUCKETS 128
-#define SYSCALLS 1024 /* numbers that can have a threshold or be filtered, per ABI */
-#define ABIS 3
-
-enum abi {
-	ABI_NATIVE,
-	ABI_IA32,
-	ABI_X32,
-};
-
-enum config_flag {
-	FILTER_PID = 1 << 0,
-	FILTER_TID = 1 << 1,
-	FILTER_PPID = 1 << 2,
-	FILTER_COMM = 1 << 3,
-	FILTER_CGROUP = 1 << 4,
-	FILTER_SYSCALL = 1 << 5,
-	FILTER_ERRNO = 1 << 6,
-	DROP_UNKNOWN = 1 << 7, /* FILTER_SYSCALL: numbers without an entry do not pass */
-	BY_TID = 1 << 8,       /* rows of their own for threads */
-};
-
-/* Kinds of numbers in the filter_ids map. */
-enum id_kind {
-	ID_PID,
-	ID_TID,
-	ID_PPID,
-};
+/*
+ * COMM_LEN, BUCKETS, SYSCALLS, ABIS and the values of ABI_*, FILTER_*, ID_*, DROP_UNKNOWN and BY_TID are
+ * defined when the probe is compiled, by layout.py.
+ */
 
 struct config {
 	__u64 epoch;	   /* changes when the banks are swapped; its last bit is the bank */
@@ -42,15 +17,16 @@ struct config {
 	__u32 flags;
 	__u32 self_pid; /* left out; 0 leaves nothing out */
 	__u32 pid_ns;	/* inode of the PID namespace whose numbers are used; 0: the initial one */
-	__u32 slow_per_second;
-	__u64 errnos[64]; /* bit set of the errnos that pass FILTER_ERRNO */
+	__u32 cgroups;	/* entries of filter_cgroups in use */
+	__u32 slow_limit[2]; /* a second and CPU: of calls that work, of calls that wait */
+	__u64 errnos[64];    /* bit set of the errnos that pass FILTER_ERRNO */
 };
 
 /* What is asked of one (ABI, number). */
 struct syscall_config {
 	__u64 threshold_ns;
 	__u32 drop;
-	__u32 reserved;
+	__u32 waits; /* waiting is its purpose */
 };
 
 struct row {
@@ -96,8 +72,9 @@ struct cpu {
 	__u64 limited;	 /* slow calls over the rate limit */
 	__u64 ring_full; /* slow calls that the ring buffer refused */
 	__u64 window_ns; /* start of the rate limit's second */
-	__u64 window_calls;
-	__u64 reserved[10];
+	__u64 window_calls[2];
+	__u32 segment; /* number of its segment, plus one; 0: it has none */
+	__u32 reserved[17];
 };
 
 #endif

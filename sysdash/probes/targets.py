@@ -1,12 +1,16 @@
-"""The processes, threads and cgroups that a filter names: whether they are there, and their IDs."""
+"""The processes, threads and cgroups that a filter names: whether, and where, they are there."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from sysdash.errors import CannotCollect
 from sysdash.units import safe
+
+MOUNT_CGROUPS = "mount -t cgroup2 none /sys/fs/cgroup"
+"""What mounts the cgroup v2 hierarchy, where nothing does."""
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -52,8 +56,8 @@ def _tgid(tid: int) -> int:
     raise OSError(f"/proc/{tid}/status has no Tgid")
 
 
-def cgroup_id(path: str) -> int:
-    """The ID of a cgroup of the v2 hierarchy.
+def cgroup_path(path: str) -> str:
+    """The folder of a cgroup in the v2 hierarchy, as an absolute path.
 
     Args:
         path: its folder, or its path below the hierarchy's mount, as in ``/proc/PID/cgroup``.
@@ -61,32 +65,42 @@ def cgroup_id(path: str) -> int:
     Raises:
         CannotCollect: there is no such cgroup, or it cannot be read.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        root = cgroup_root()
-        if root is not None:
-            folder = root / path.lstrip("/")
-    try:
-        # On 64-bit machines the inode number is the ID (include/linux/kernfs.h, kernfs_ino).
-        number = folder.stat().st_ino
-        # Every folder of a cgroup v2 hierarchy has this file, and no other folder does.
-        (folder / "cgroup.controllers").stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise CannotCollect(
-            f"{safe(path)} is no cgroup of the v2 hierarchy",
-            "Give its folder below /sys/fs/cgroup, or its path as in /proc/PID/cgroup",
-        ) from None
-    except OSError as error:
-        raise CannotCollect(f"cannot read the cgroup {safe(path)}: {error.strerror}") from None
-    return number
+    mounts = _cgroup_mounts()
+    candidates = [path] if path.startswith("/") else []
+    candidates += [f"{mount}/{path}" for mount in mounts]
+    for candidate in candidates:
+        try:
+            folder = Path(candidate).resolve(strict=True)
+            if any(folder.is_relative_to(mount) for mount in mounts):
+                # Every folder of the hierarchy has this file.
+                (folder / "cgroup.controllers").stat()
+                return str(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except RuntimeError:  # symbolic links that lead to each other
+            continue
+        except OSError as error:
+            raise CannotCollect(f"cannot read the cgroup {safe(path)}: {error.strerror}") from None
+    raise CannotCollect(
+        f"{safe(path)} is no cgroup of the v2 hierarchy",
+        f"Give its folder below {safe(str(mounts[0]))}, or its path as in /proc/PID/cgroup"
+        if mounts
+        else f"It is not mounted here: {MOUNT_CGROUPS}",
+    )
 
 
 def cgroup_root() -> Path | None:
     """Where the cgroup v2 hierarchy is mounted; None where it is not."""
+    return next(iter(_cgroup_mounts()), None)
+
+
+def _cgroup_mounts() -> list[Path]:
     # Source: Documentation/filesystems/proc.rst, mountinfo: field 5 is the mount point, and the
-    # type follows a lone dash.
-    for line in _MOUNTS.read_text(errors="surrogateescape").splitlines():
-        fields, _, kind = line.partition(" - ")
-        if kind.startswith("cgroup2 "):
-            return Path(fields.split(" ")[4])
-    return None
+    # type follows a lone dash. Spaces and the like are written in octal (fs/proc_namespace.c).
+    mounts = []
+    for line in _MOUNTS.read_bytes().splitlines():
+        fields, _, kind = line.partition(b" - ")
+        if kind.startswith(b"cgroup2 "):
+            point = re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8)]), fields.split(b" ")[4])
+            mounts.append(Path(os.fsdecode(point)))
+    return mounts

@@ -1,0 +1,25 @@
+"""Ctrl-C while there is nothing yet to put in order."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Let SIGINT end the process at once, as it ends a program that does not know it.
+
+    While modules are imported, a KeyboardInterrupt can be raised where Python only reports it with
+    a traceback and goes on (in the callbacks of the import system's weak references), or be turned
+    into another exception. Where SIGINT is ignored or handled otherwise, that stays so.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

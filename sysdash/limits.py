@@ -1,0 +1,18 @@
+"""What may be chosen, and how large it may be: for configuration, command line and dashboard alike.
+
+It imports nothing, so that every module may import it.
+"""
+
+from __future__ import annotations
+
+SORTS = ("rate", "latency", "total")
+"""The orders of syscalls: calls per second, p99, time spent in the call."""
+
+INTERVAL_S = (0.1, 10.0)
+"""The shortest and the longest refresh interval."""
+
+MAX_PID = 1 << 22
+"""PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
+
+SMALLEST_SCREEN = (60, 15)
+"""Columns and rows below which the dashboard only says that it needs more."""
