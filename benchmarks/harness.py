@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -288,6 +289,7 @@ def interleave(
     """
     samples: dict[str, dict[str, list[float]]] = {subject.name: {} for subject in subjects}
     absent: dict[str, str] = {}
+    own: set[int] = set()
     disturbed = 0
     for number in range(1, rounds + 1):
         order = [subject for subject in subjects if subject.name not in absent]
@@ -295,7 +297,7 @@ def interleave(
         for subject in order:
             progress(f"round {number} of {rounds}: {subject.name}")
             try:
-                values, alone = _undisturbed(subject, measure, patience_s)
+                values, alone = _undisturbed(subject, measure, patience_s, own)
             except Unavailable as reason:
                 absent[subject.name] = str(reason)
                 continue
@@ -308,18 +310,43 @@ def interleave(
 
 
 def _undisturbed(
-    subject: Subject, measure: Callable[[], Mapping[str, float]], patience_s: float
+    subject: Subject,
+    measure: Callable[[], Mapping[str, float]],
+    patience_s: float,
+    own: set[int],
 ) -> tuple[Mapping[str, float], bool]:
+    """What ``measure`` gives with a subject up, and whether nobody else was tracing meanwhile.
+
+    ``own`` collects the programs of all subjects: the kernel frees them up to a second after they
+    are detached.
+    """
     deadline = time.monotonic() + patience_s
     while True:
-        others = tracing_programs()
+        others = tracing_programs() - own
         if not others or time.monotonic() > deadline:
-            with subject.up():
+            with subject.up() as running:
                 values = measure()
-            others |= tracing_programs()
+                own |= _programs_of(os.getpid())
+                if isinstance(running, subprocess.Popen):
+                    own |= _programs_of(running.pid)
+                others |= tracing_programs() - own
             if not others or time.monotonic() > deadline:
                 return values, not others
         time.sleep(0.2)
+
+
+def _programs_of(pid: int) -> set[int]:
+    """IDs of the BPF programs that a process has loaded or attached, by its open files."""
+    found: set[int] = set()
+    for descriptor in Path(f"/proc/{pid}/fdinfo").iterdir():
+        try:
+            text = descriptor.read_text()
+        except OSError:
+            continue  # closed since it was listed
+        found.update(
+            int(number) for number in re.findall(r"^prog_id:\s*(\d+)$", text, re.MULTILINE)
+        )
+    return found
 
 
 def progress(text: str) -> None:

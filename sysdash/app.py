@@ -37,8 +37,9 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.history import History, Past
-from sysdash.keys import Command, find
-from sysdash.model import SORTS, Filter, Syscall
+from sysdash.keys import Command, Context, find
+from sysdash.limits import MAX_PID, SMALLEST_SCREEN, SORTS
+from sysdash.model import Filter, Syscall
 from sysdash.panels import bars
 from sysdash.panels.base import Panel
 from sysdash.panels.cells import Line, canvas, fill
@@ -53,15 +54,11 @@ from sysdash.panels.top import TopPanel
 from sysdash.theme import palette
 from sysdash.ui_state import INTERVALS_S, Page, Prompt, Scene, UiState, scene
 
-MIN_COLUMNS, MIN_ROWS = 60, 15
-
-MAX_PID = 2**22
-"""PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
-
 _SORT_HINT_S = 4.0
 _LINES_A_WHEEL_STEP = 3
 _POLL_S = 0.1
 _LEAST_TYPED = 20
+_HELP_COLUMNS = 92
 
 Size = tuple[int, int]
 
@@ -101,7 +98,7 @@ class App:
         Args:
             history: is read whenever :meth:`refresh` is called.
             interval_s: the refresh interval that the collector starts with.
-            sort: one of :data:`sysdash.model.SORTS`.
+            sort: one of :data:`sysdash.limits.SORTS`.
             limits: what was limited when collecting, in words, for the header.
             mode: LIVE or REPLAY.
         """
@@ -141,7 +138,7 @@ class App:
     def redraw(self) -> None:
         """Draw what is known anew, after data or choices have changed."""
         past = self._past
-        self.root.scene = scene(past, self.state.filter) if past else None
+        self.root.scene = scene(past, self.state.filter, self.root.scene) if past else None
         for panel in self.panels():
             panel.update(self.root.scene, self.state)
         self.root.invalidate()
@@ -197,9 +194,15 @@ class App:
 
     # --- Commands ---
 
+    @property
+    def contexts(self) -> list[Context]:
+        """The contexts in which keys are looked up now, the most special first."""
+        return self.state.contexts(self.focused.context)
+
     def keypress(self, key: str) -> bool:
         """Do what a key means now; False if it means nothing."""
-        contexts = self.state.contexts
+        contexts = self.contexts
+        self.state.pinned = True
         was_sorting = self.state.sorting
         self.state.sorting = False
         binding = find(key, contexts)
@@ -261,7 +264,7 @@ class App:
             case Command.FILTER_PROCESS:
                 self._filter_process()
             case Command.BACK:
-                state.detail = False
+                self._back()
             case _:
                 (self.help if state.help else self.focused).command(command)
         self.redraw()
@@ -317,6 +320,12 @@ class App:
             state.detail = True
             self._focus["detail"] = self.callers
 
+    def _back(self) -> None:
+        if self.state.detail:
+            self.state.detail = False
+        else:
+            self.state.page = Page.DASHBOARD
+
     def _filter_process(self) -> None:
         panel = self.focused
         if isinstance(panel, ProcessesPanel) and panel.selected is not None:
@@ -346,6 +355,7 @@ class App:
         tile = self.root.tiles.tile_at(column, row)
         if tile is None:
             return False
+        self.state.pinned = True
         x, y, _, _ = tile.box
         if button == 1:
             self.focus(tile.panel)
@@ -360,9 +370,19 @@ class App:
 
 
 def _pid(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= MAX_PID):
-        raise ValueError(f"a PID is a number from 1 to {MAX_PID}")
+    # 0 is that of the row of all processes that there was no room for.
+    if not (text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= MAX_PID):
+        raise ValueError(f"a PID is a number up to {MAX_PID}")
     return int(text)
+
+
+class _Input(urwid.Edit):
+    """A line of typed text, of which every character can be shown."""
+
+    @override
+    def valid_char(self, ch: str) -> bool:
+        """Whether the character is taken: none that is invisible or moves others."""
+        return super().valid_char(ch) and units.safe(ch) == ch
 
 
 class Root(urwid.Widget):
@@ -376,7 +396,8 @@ class Root(urwid.Widget):
         self._app = app
         self.scene: Scene | None = None
         self.tiles = Tiles()
-        self._edit = urwid.Edit()
+        self._left = 0
+        self._edit = _Input()
         self._error = ""
 
     def invalidate(self) -> None:
@@ -387,27 +408,26 @@ class Root(urwid.Widget):
     def render(self, size: Size, focus: bool = False) -> urwid.Canvas:  # type: ignore[override]
         """The screen at any size."""
         columns, rows = size
-        if columns < MIN_COLUMNS or rows < MIN_ROWS:
+        if _is_too_small(size):
             return canvas(_too_small(columns, rows), columns)
         state = self._app.state
+        self._left = 0
         if state.help:
-            width = min(columns, 92)
+            width = min(columns, _HELP_COLUMNS)
             box = (1, 1, width - 2, rows - 4)
             self.tiles.arrange([Tile(self._app.help, box)], self._app.help)
-            left = (columns - width) // 2
+            self._left = (columns - width) // 2
+            right = columns - width - self._left
             body = [
-                [("text", " " * left), *line, ("text", " " * (columns - width - left))]
+                [("text", " " * self._left), *line, ("text", " " * right)]
                 for line in self.tiles.lines(width, rows - 2)
             ]
         else:
             self.tiles.arrange(self._app.arrangement(columns, rows - 2), self._app.focused)
             body = self.tiles.lines(columns, rows - 2)
-            if self.scene is None:
-                waiting = "collecting the first interval"
-                body[rows // 2 - 1] = _centred(waiting, columns)
         head = bars.header(self.scene, state, columns)
         if state.prompt is None:
-            foot = bars.keys_line(state.contexts, columns)
+            foot = bars.keys_line(self._app.contexts, columns)
             return canvas([head, *body, foot], columns)
         edit = self._prompt(state.prompt, columns).render((columns,), focus=True)
         return urwid.CanvasCombine(
@@ -418,17 +438,25 @@ class Root(urwid.Widget):
 
     @override
     def keypress(self, size: Size, key: str) -> str | None:  # type: ignore[override]
-        """A key in the prompt, or one of the key table."""
+        """A key in the prompt, or one of the key table.
+
+        Where the screen is too small to see what others would do, only the one that quits.
+        """
+        if _is_too_small(size):
+            binding = find(key, [Context.ALWAYS])
+            if binding is None or binding.command is not Command.QUIT:
+                return key
+            self._app.do(Command.QUIT)
         prompt = self._app.state.prompt
         if prompt is None:
             return None if self._app.keypress(key) else key
-        binding = find(key, self._app.state.contexts)
+        binding = find(key, self._app.contexts)
         if binding is None:
             unused = self._edit.keypress((size[0],), key)
             self._invalidate()
             return unused
         if binding.command is Command.ACCEPT:
-            self._error = self._app.answer(prompt, self._edit.edit_text) or ""
+            self._error = units.safe(self._app.answer(prompt, self._edit.edit_text) or "")
             if self._error:
                 self._invalidate()
                 return None
@@ -441,23 +469,22 @@ class Root(urwid.Widget):
         self, size: Size, event: str, button: int, col: int, row: int, focus: bool
     ) -> bool:
         """The mouse over the body."""
-        columns, rows = size
-        state = self._app.state
-        if columns < MIN_COLUMNS or rows < MIN_ROWS or state.prompt or not 0 < row < rows - 1:
+        if _is_too_small(size) or self._app.state.prompt or not 0 < row < size[1] - 1:
             return False
-        return self._app.mouse(event, button, col, row - 1)
+        return self._app.mouse(event, button, col - self._left, row - 1)
 
     # --- Prompt ---
 
     def ask(self, prompt: Prompt) -> None:
         """Open a prompt in the footer."""
-        self._edit = urwid.Edit()
+        self._edit = _Input()
         self._error = ""
         self._app.state.prompt = prompt
 
     def _prompt(self, prompt: Prompt, columns: int) -> urwid.Widget:
         shown = self._app.state.filter
-        now = {Prompt.PID: str(shown.pid or ""), Prompt.NAME: shown.name or ""}[prompt]
+        pid = "" if shown.pid is None else str(shown.pid)
+        now = {Prompt.PID: pid, Prompt.NAME: units.safe(shown.name or "")}[prompt]
         caption = f" {prompt.value}{f' (now {units.fit(now, 12)})' if now else ''}: "
         hint = f"  {self._error or 'Enter take  Esc cancel  empty clears'} "
         hint = units.fit(hint, max(columns - units.width(caption) - _LEAST_TYPED, 0))
@@ -471,6 +498,10 @@ class Root(urwid.Widget):
         )
 
 
+def _is_too_small(size: Size) -> bool:
+    return size[0] < SMALLEST_SCREEN[0] or size[1] < SMALLEST_SCREEN[1]
+
+
 def _centred(text: str, columns: int) -> Line:
     left = max((columns - len(text)) // 2, 0)
     return fill([("text", " " * left), ("text", text)], columns)
@@ -479,7 +510,7 @@ def _centred(text: str, columns: int) -> Line:
 def _too_small(columns: int, rows: int) -> list[Line]:
     words = [
         f"{columns}x{rows} is too small:",
-        f"sysdash needs {MIN_COLUMNS}x{MIN_ROWS}.",
+        "sysdash needs {}x{}.".format(*SMALLEST_SCREEN),
         "q quits",
     ][:rows]
     above = (rows - len(words)) // 2

@@ -17,6 +17,7 @@ class Context(Enum):
     ALWAYS = ""
     DASHBOARD = "dashboard"
     DETAIL = "one syscall"
+    CALLERS = "one syscall's processes"
     PROCESSES = "processes"
     ERRORS = "errors"
     LIVE = "running"
@@ -101,7 +102,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(
         ("enter",),
         Command.FILTER_PROCESS,
-        Context.DETAIL,
+        Context.CALLERS,
         "show only the selected process",
         "filter",
         55,
@@ -127,6 +128,22 @@ BINDINGS: tuple[Binding, ...] = (
         Command.BACK,
         Context.DETAIL,
         "back from the syscall",
+        "back",
+        80,
+    ),
+    Binding(
+        ("esc", "backspace"),
+        Command.BACK,
+        Context.PROCESSES,
+        "back to the dashboard",
+        "back",
+        80,
+    ),
+    Binding(
+        ("esc", "backspace"),
+        Command.BACK,
+        Context.ERRORS,
+        "back to the dashboard",
         "back",
         80,
     ),

@@ -25,9 +25,6 @@ from sysdash.units import safe
 KEYS = ("syscall", "pid", "tid", "comm", "cgroup", "errno")
 """What calls can be grouped by."""
 
-SORTS = ("rate", "latency", "total")
-"""The orders of a table: calls per second, p99 latency, total time."""
-
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -221,9 +218,13 @@ class Table:
         return Table(self.by, self.interval_s, **columns, histograms=histograms)
 
     def order(self, sort: str, *, inverted: bool = False) -> list[int]:
-        """Row indices by ``sort`` (one of :data:`SORTS`), largest first, or last if ``inverted``.
+        """Row indices by ``sort``, largest first, or last if ``inverted``.
 
         Equal rows keep the order of their keys, so that rows do not jump without reason.
+
+        Args:
+            sort: one of :data:`sysdash.limits.SORTS`.
+            inverted: smallest first.
         """
         column = {"rate": self.count, "latency": self.p99_ns, "total": self.total_ns}[sort]
         words = [word for key in self.by for word in _words(self, key)]

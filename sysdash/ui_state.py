@@ -8,9 +8,10 @@ from functools import cached_property
 
 from sysdash.history import Past
 from sysdash.keys import Context
+from sysdash.limits import INTERVAL_S
 from sysdash.model import Filter, SlowCall, Syscall, View, view
 
-INTERVALS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+INTERVALS_S = (INTERVAL_S[0], 0.2, 0.5, 1.0, 2.0, 5.0, INTERVAL_S[1])
 """The refresh intervals that + and - go through, in seconds."""
 
 
@@ -37,11 +38,12 @@ class UiState:
         mode: LIVE or REPLAY.
         limits: what is collected at all, in words; empty for everything.
         interval_s: the refresh interval.
-        sort, inverted: the order of tables, see :data:`sysdash.model.SORTS`.
+        sort, inverted: the order of tables, see :data:`sysdash.limits.SORTS`.
         filter: what is shown of what is collected.
         page: the view.
         detail: whether the selected syscall is opened.
         syscall: the selected syscall; stays selected while it makes no calls.
+        pinned: the user has done something: what is selected was not just the first to come.
         paused: the picture stands still.
         sorting: ``s`` was the last key.
         prompt: the open prompt.
@@ -57,14 +59,17 @@ class UiState:
     page: Page = Page.DASHBOARD
     detail: bool = False
     syscall: Syscall | None = None
+    pinned: bool = False
     paused: bool = False
     sorting: bool = False
     prompt: Prompt | None = None
     help: bool = False
 
-    @property
-    def contexts(self) -> list[Context]:
-        """The contexts in which keys are looked up now, the most special first."""
+    def contexts(self, panel: Context | None = None) -> list[Context]:
+        """The contexts in which keys are looked up now, the most special first.
+
+        ``panel`` is the one of the panel that has the focus, if it has keys of its own.
+        """
         if self.prompt:
             return [Context.PROMPT]
         if self.help:
@@ -72,6 +77,8 @@ class UiState:
         where = Context.DETAIL if self.detail else Context[self.page.name]
         pace = Context.PAUSED if self.paused else Context.LIVE
         contexts = [where, pace, Context.ALWAYS]
+        if panel is not None:
+            contexts.insert(0, panel)
         if self.filter:
             contexts.insert(0, Context.FILTERED)
         if self.sorting:
@@ -79,9 +86,12 @@ class UiState:
         return contexts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
-    """What one frame shows: the past up to a moment, and its newest interval under the filter."""
+    """What frames show: the past up to a moment, and its newest interval under the filter.
+
+    The same one as long as neither changes, for it keeps what has been added up.
+    """
 
     past: Past
     view: View
@@ -92,6 +102,8 @@ class Scene:
         return self.view.filter.slow(self.past.slow)
 
 
-def scene(past: Past, shown: Filter) -> Scene:
-    """The past as a filter shows it."""
+def scene(past: Past, shown: Filter, before: Scene | None = None) -> Scene:
+    """The past as a filter shows it; ``before``, if it shows the same."""
+    if before is not None and before.past is past and before.view.filter == shown:
+        return before
     return Scene(past=past, view=view(past.snapshot, shown))

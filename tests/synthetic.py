@@ -15,6 +15,7 @@ from sysdash.records import EVENT, ROW, Events, Host, Rows, Sample
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
+LOSSES = ("calls", "missed", "unattributed", "slow_limit", "slow_ring")
 HOST = Host("web-3", 2, 0.41, 212, 0.006, 148_000_000)
 
 
@@ -104,7 +105,7 @@ def sample(
         interval_ns=interval_ns,
         rows=rows(calls),
         events=events(slow, mono_ns),
-        lost={"full map": 0, "slow calls": 0} | dict(lost or {}),
+        lost=dict.fromkeys(LOSSES, 0) | dict(lost or {}),
         host=host,
     )
 

@@ -125,7 +125,7 @@ def test_filter_by_pid(driver: Driver) -> None:
     assert "filter pid 4242" in driver.lines()[0]
     # read stays selected, though this process makes none.
     assert driver.names() == ["write", "read"]
-    assert re.search(r"processes +1/212", driver.text())
+    assert re.search(r"processes +1 of 212", driver.text())
     assert "Ctrl-L clear" in driver.lines()[-1]
     driver.press("p")
     assert "(now 4242)" in driver.lines()[-1]
@@ -153,7 +153,8 @@ def test_filter_by_name_and_clearing_all(driver: Driver) -> None:
     ("key", "typed", "complaint"),
     [
         ("p", "abc", "a PID is a number"),
-        ("p", "0", "a PID is a number"),
+        ("p", "4194305", "a PID is a number up to 4194304"),
+        ("p", "0" * 20 + "1", "a PID is a number"),
         ("p", "-5", "a PID is a number"),
         ("p", "99999999999999999999", "a PID is a number"),
         ("p", "٣", "a PID is a number"),
@@ -173,6 +174,33 @@ def test_what_cannot_be_is_said_and_kept(
     driver.press("esc")
     assert complaint not in driver.text()
     assert driver.app.state.prompt is None
+
+
+def test_what_cannot_be_shown_cannot_be_typed(driver: Driver) -> None:
+    driver.press("/")
+    driver.type("/\x85\u202e[\u200b\ud800\u0301é漢/")
+    assert ": /[é漢/ " in driver.lines()[-1]
+    driver.press("enter")
+    assert driver.lines()[-1].isprintable()
+    # What came by another way than the keyboard.
+    driver.app.state.filter = Filter(name="a\x1b\u202eb")
+    driver.press("esc", "/")
+    assert "(now a␛\ufffdb)" in driver.lines()[-1]
+
+
+def test_the_processes_that_there_was_no_room_for() -> None:
+    calls = [*CALLS, Calls("read", 1, pid=0, comm=b"")]
+    driver = Driver(snapshot(calls))
+    driver.press("v", "end")
+    assert re.search(r"▸ +0 \(others\) ", driver.selected())
+    driver.press("enter")
+    assert "pid 0" in driver.lines()[0]
+    assert driver.app.state.filter == Filter(pid=0)
+    driver.press("ctrl l", "p", "0", "enter")
+    assert driver.app.state.filter == Filter(pid=0)
+    assert re.search(r"▸read .* 1/s", driver.selected())
+    driver.press("p")
+    assert "(now 0)" in driver.lines()[-1]
 
 
 def test_keys_are_text_in_a_prompt(driver: Driver) -> None:
@@ -276,6 +304,71 @@ def test_tab_moves_the_focus_and_shows_it(driver: Driver) -> None:
     assert "▸exit_group" in driver.text()
 
 
+def test_the_footer_follows_the_focus(driver: Driver) -> None:
+    driver.press("enter")
+    assert "Enter filter" in driver.lines()[-1]
+    for _ in range(2):
+        driver.press("tab")
+        assert "Enter" not in driver.lines()[-1]
+        before = driver.text()
+        driver.press("enter")
+        assert driver.text() == before
+    driver.press("tab")
+    assert "Enter filter" in driver.lines()[-1]
+    driver.press("p")
+    assert driver.app.root.keypress(driver.size, "enter") is None
+    assert driver.app.state.filter == Filter()
+
+
+@pytest.mark.parametrize("key", ["esc", "backspace"])
+def test_back_to_the_dashboard(driver: Driver, key: str) -> None:
+    driver.press("v", key)
+    assert " Top syscalls " in driver.text()
+    driver.press("v", "v", "enter", key)
+    assert " Errors " in driver.text()
+    driver.press("/", "x", "esc")
+    assert " Errors " in driver.text()
+    driver.press(key)
+    assert " Top syscalls " in driver.text()
+
+
+def test_the_first_selection_gives_way_until_a_key_is_pressed() -> None:
+    driver = Driver(snapshot([Calls("exit_group", 1)]))
+    driver.add(snapshot([Calls("read", 5), Calls("write", 4)], second=2))
+    assert driver.names() == ["read", "write"]
+    assert "▸read" in driver.selected()
+    driver.add(snapshot([Calls("write", 9), Calls("read", 5)], second=3))
+    assert "▸read" in driver.selected()
+    driver.press("s")
+    driver.add(snapshot([Calls("write", 9)], second=4))
+    assert re.search(r"▸read .* 0/s", driver.selected())
+
+
+def test_a_click_pins_the_selection_too() -> None:
+    driver = Driver(snapshot([Calls("read", 5), Calls("write", 4)]))
+    driver.click(5, 3)
+    driver.add(snapshot([Calls("read", 5)], second=2))
+    assert "▸write" in driver.selected()
+
+
+def test_nothing_is_added_up_again_for_a_key(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.press("enter", "esc", "v", "v", "v")
+    before = driver.app.root.scene
+    added = []
+    for room in ("model", "panels.errors", "panels.processes"):
+        monkeypatch.setattr(f"sysdash.{room}.aggregate", lambda *_: added.append(1))
+    driver.press("enter", "down", "tab", "esc", " ", "v", "down", "s", "v", "I", "v", " ", "end")
+    assert not added
+    assert driver.app.root.scene is before
+    monkeypatch.undo()
+    driver.app.show(Filter(pid=4242))
+    assert driver.names()[0] == "write"
+    driver.add(typical(2))
+    assert driver.app.root.scene is not before
+
+
 def test_a_selected_slow_call_stays_while_newer_ones_come() -> None:
     driver = Driver(typical())
     driver.press("tab", "down", "down")
@@ -366,7 +459,36 @@ def test_clicks_in_tables_and_help(driver: Driver) -> None:
     assert driver.text() != before
 
 
+def test_the_mouse_in_a_help_that_does_not_fill_the_screen(driver: Driver) -> None:
+    driver.size = (200, 24)
+    driver.press("?")
+    before = driver.text()
+    driver.click(20, 5, button=5)
+    assert driver.text() == before
+    left = driver.lines()[1].index("┌")
+    for column in (left + 1, left + 90):
+        driver.click(column, 5, button=5)
+        assert driver.text() != before
+        before = driver.text()
+    driver.press("esc")
+    driver.click(5, 4)
+    assert "▸futex" in driver.selected()
+
+
 # --- Sizes ---
+
+
+def test_a_screen_that_is_too_small_takes_no_keys_but_q(driver: Driver) -> None:
+    small = (59, 14)
+    for key in ("p", "/", " ", "v", "down", "?"):
+        assert driver.app.root.keypress(small, key) == key
+    assert driver.app.state.prompt is None
+    with pytest.raises(urwid.ExitMainLoop):
+        driver.app.root.keypress(small, "q")
+    # A prompt that was open before cannot be seen either.
+    driver.press("/")
+    with pytest.raises(urwid.ExitMainLoop):
+        driver.app.root.keypress(small, "q")
 
 
 def test_too_small_says_so_and_recovers(driver: Driver) -> None:

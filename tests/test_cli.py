@@ -280,19 +280,20 @@ def test_what_is_no_cgroup(
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     monkeypatch.chdir(hierarchy / "a.slice")
     for name in (str(tmp_path), "..", "../..", "b.scope", "a.slice", "", str(tmp_path / "loop")):
-        with pytest.raises(CannotCollect, match="is no cgroup .* below .*/cgroup v2,"):
+        with pytest.raises(CannotCollect, match=r"is no cgroup .* below .*/cgroup v2,"):
             targets.cgroup_path(name)
     monkeypatch.setattr(targets, "_MOUNTS", Path("/dev/null"))
     with pytest.raises(CannotCollect, match="mount -t cgroup2"):
         targets.cgroup_path("/a.slice/b.scope")
 
 
-def test_a_cgroup_that_cannot_be_read(hierarchy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("hierarchy")
+def test_a_cgroup_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(Path, "stat", refuse)
-    with pytest.raises(CannotCollect, match="cannot read the cgroup a.slice/b.scope: Permission"):
+    with pytest.raises(CannotCollect, match=r"cannot read the cgroup a.slice/b.scope: Permission"):
         targets.cgroup_path("a.slice/b.scope")
 
 

@@ -7,11 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sysdash import config
+from sysdash import config, limits
 from sysdash.config import ConfigError, Settings
+from sysdash.ui_state import INTERVALS_S
 
 ROOT = Path(__file__).parent.parent
 FILE = Path("the.toml")
@@ -83,6 +84,10 @@ def test_values_are_read() -> None:
         export_listen="[::1]:9000",
         export_processes=0,
     )
+
+
+def test_the_keys_reach_every_interval_that_is_allowed() -> None:
+    assert (INTERVALS_S[0], INTERVALS_S[-1]) == limits.INTERVAL_S
 
 
 def test_an_empty_file_means_the_defaults() -> None:
@@ -180,6 +185,7 @@ PIECES = (
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES) | st.text(max_size=3)).map("".join)))
 def test_no_text_does_worse_than_a_config_error(text: str) -> None:
     message = ""

@@ -106,7 +106,7 @@ def test_read_and_write_of_dd_lead(dd: subprocess.Popen[bytes]) -> None:
         terminal.wait(lambda text: selected(text) != name, what="another selection")
         assert f"Latency {selected(terminal.text)} " in terminal.text
 
-        header_says(terminal, "/dd" + ENTER, "filter name dd")
+        header_says(terminal, "/dd" + ENTER, "name dd")
         text = terminal.wait(
             lambda text: set(top_syscalls(text)) == {"read", "write"}, what="only the calls of dd"
         )
@@ -122,7 +122,7 @@ def test_read_and_write_of_dd_lead(dd: subprocess.Popen[bytes]) -> None:
 def test_keys(dd: subprocess.Popen[bytes]) -> None:
     with Terminal([SYSDASH]) as terminal:
         terminal.wait(top_syscalls, what="any syscall")
-        header_says(terminal, "/dd" + ENTER, "filter name dd")
+        header_says(terminal, "/dd" + ENTER, "name dd")
         terminal.type(HOME)
         terminal.wait(
             lambda text: selected(text) in ("read", "write"), what="a call of dd selected"
@@ -135,9 +135,9 @@ def test_keys(dd: subprocess.Popen[bytes]) -> None:
         terminal.type("I")
         terminal.wait(lambda text: "↑" not in header(text), what="the sort as it was")
 
-        header_says(terminal, "/no such name" + ENTER, "filter name no such name")
+        header_says(terminal, "/no such name" + ENTER, "name no such name")
         header_says(terminal, CTRL_L, "filter none")
-        header_says(terminal, f"p{dd.pid}{ENTER}", f"filter pid {dd.pid}")
+        header_says(terminal, f"p{dd.pid}{ENTER}", f"pid {dd.pid}")
         header_says(terminal, "p" + ENTER, "filter none")
         show(terminal, "pword" + ENTER, "word", "a PID is a number")
         terminal.type(ESC)
@@ -417,7 +417,7 @@ def test_hostile_names_neither_break_the_screen_nor_reach_the_terminal(
 
         # The same names in the other places that show them.
         target = hostile_pids["a window title"]
-        header_says(terminal, f"p{target}{ENTER}", f"filter pid {target}")
+        header_says(terminal, f"p{target}{ENTER}", f"pid {target}")
         terminal.type("v")
         show(
             terminal,

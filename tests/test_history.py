@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import Calls, Slow, history, nr, snapshot
 
-from sysdash.history import History
+from sysdash.history import Counts, History, Verdicts
 from sysdash.model import Filter, view
 
 READ = (nr("read"), 0)
@@ -53,6 +55,47 @@ def test_oldest_first_and_bounded() -> None:
     assert [rates[READ] for rates in past.rates(Filter(), 2)] == [4.0, 5.0]
     assert [call.duration_ns for call in kept.slow] == [5, 5, 4, 4]
     assert kept.latest is past.snapshot
+
+
+def test_the_oldest_go_where_memory_is_short() -> None:
+    size = Counts(0, snapshot([Calls("read", 1)]).calls).size
+    kept = History(max_bytes=3 * size)
+    for second in range(1, 6):
+        kept.append(snapshot([Calls("read", second)], second=second))
+    past = kept.past
+    assert past is not None
+    assert [rates[READ] for rates in past.rates(Filter(), 10)] == [3.0, 4.0, 5.0]
+    # One of many processes takes the room of all others, and is kept whatever it takes.
+    kept.append(snapshot([Calls("read", 1, pid=pid) for pid in range(1, 500)], second=6))
+    past = kept.past
+    assert past is not None
+    assert past.rates(Filter(), 10) == [{READ: 499.0}]
+
+
+def test_the_rows_of_a_process_are_kept_as_one() -> None:
+    one, hundred = (
+        Counts(0, snapshot([Calls("read", 3, errno=i) for i in range(many)]).calls)
+        for many in (1, 100)
+    )
+    assert one.size == hundred.size
+    filters = (Filter(), Filter(pid=1842, name="post"))
+    assert [hundred.rates(f, Verdicts(f)) for f in filters] == [{READ: 300.0}] * 2
+
+
+def test_a_name_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = [Calls("read", 1, pid=pid, comm=b"name %d" % (pid % 7)) for pid in range(1, 100)]
+    past = history(*(snapshot(calls, second=second) for second in range(1, 10))).past
+    assert past is not None
+    asked: list[bytes] = []
+    passes = Filter.passes
+
+    def watched(self: Filter, pid: Any, comm: Any) -> Any:
+        asked.extend(comm)
+        return passes(self, pid, comm)
+
+    monkeypatch.setattr(Filter, "passes", watched)
+    assert past.rates(Filter(name="name 3"), 9) == [{READ: 14.0}] * 9
+    assert sorted(asked) == [b"name %d" % n for n in range(7)]
 
 
 def test_slow_calls_are_newest_first() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sysdash import keys
 from sysdash.keys import BINDINGS, Command, Context
+from sysdash.limits import INTERVAL_S
 from sysdash.panels.help import key_lines
 from sysdash.ui_state import Page, Prompt, UiState
 
@@ -22,6 +23,8 @@ PROMISED = [
     ("enter", Context.DASHBOARD, Command.OPEN),
     ("backspace", Context.DETAIL, Command.BACK),
     ("esc", Context.DETAIL, Command.BACK),
+    ("esc", Context.PROCESSES, Command.BACK),
+    ("backspace", Context.ERRORS, Command.BACK),
     ("s", Context.DASHBOARD, Command.SORT_NEXT),
     ("f6", Context.DASHBOARD, Command.SORT_NEXT),
     ("r", Context.SORTING, Command.SORT_RATE),
@@ -65,22 +68,28 @@ def test_every_command_has_a_key_and_every_binding_its_help() -> None:
 
 
 def test_sort_letters_do_nothing_by_themselves() -> None:
-    contexts = UiState().contexts
+    contexts = UiState().contexts()
     assert all(keys.find(key, contexts) is None for key in "rlt")
 
 
 def test_contexts_follow_the_state() -> None:
-    assert UiState(prompt=Prompt.PID, help=True).contexts == [Context.PROMPT]
-    assert UiState(help=True).contexts == [Context.HELP]
-    paused = UiState(paused=True, page=Page.ERRORS).contexts
+    assert UiState(prompt=Prompt.PID, help=True).contexts() == [Context.PROMPT]
+    assert UiState(help=True).contexts() == [Context.HELP]
+    paused = UiState(paused=True, page=Page.ERRORS).contexts()
     assert Context.PAUSED in paused
     assert Context.ERRORS in paused
     assert Context.LIVE not in paused
-    assert UiState(detail=True, sorting=True).contexts[0] is Context.SORTING
+    assert UiState(detail=True, sorting=True).contexts()[0] is Context.SORTING
+
+
+def test_a_panel_s_own_keys_hold_while_nothing_covers_it() -> None:
+    assert Context.CALLERS in UiState(detail=True).contexts(Context.CALLERS)
+    assert UiState(prompt=Prompt.PID).contexts(Context.CALLERS) == [Context.PROMPT]
+    assert UiState(help=True).contexts(Context.CALLERS) == [Context.HELP]
 
 
 def test_the_footer_shows_no_shadowed_key() -> None:
-    shown = keys.footer(UiState(paused=True).contexts)
+    shown = keys.footer(UiState(paused=True).contexts())
     assert Command.RESUME in {binding.command for binding in shown}
     assert Command.PAUSE not in {binding.command for binding in shown}
 
@@ -91,6 +100,14 @@ def test_help_and_documentation_have_every_binding() -> None:
     for binding in BINDINGS:
         assert binding.help in document
         assert binding.help in in_help or binding.context is Context.HELP
+
+
+def test_the_help_of_the_interval_says_its_range() -> None:
+    shortest, longest = (f"{seconds:g} s" for seconds in INTERVAL_S)
+    for key, limit in (("+", longest), ("-", shortest)):
+        binding = keys.find(key, [Context.ALWAYS])
+        assert binding is not None
+        assert binding.help.endswith(limit)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysdash import grouping, model, syscalls
+from sysdash import grouping, limits, model, syscalls
 from sysdash.buckets import BUCKETS, OVER, QUANTILE_ERROR, bucket_of
 from sysdash.model import Filter, Syscall, aggregate, derive, table_of, view
 from sysdash.records import EVENT, ROW, Rows, Sample
@@ -202,7 +202,7 @@ def test_a_call_of_days() -> None:
     assert row.p99_ns == 3 * day
 
 
-@given(calls=MANY_CALLS, sort=st.sampled_from(model.SORTS), inverted=st.booleans())
+@given(calls=MANY_CALLS, sort=st.sampled_from(limits.SORTS), inverted=st.booleans())
 def test_order(calls: list[Calls], sort: str, inverted: bool) -> None:
     table = aggregate(table_of(rows_of(calls), 1.0), ("syscall",))
     order = table.order(sort, inverted=inverted)

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from screen import CALLS, Driver, typical
-from synthetic import Calls, Slow, nr, snapshot
+from synthetic import HOST, LOSSES, Calls, Slow, nr, snapshot
 from urwid.util import set_temporary_encoding
 
 from sysdash import units
 from sysdash.buckets import BUCKETS, octaves
-from sysdash.model import Syscall
+from sysdash.model import Filter, Syscall
 from sysdash.panels.cells import area, bar, fill, sparkline
 from sysdash.panels.cells import width as line_width
+from sysdash.panels.help import HelpPanel
 from sysdash.panels.latency import merged, step_of
-from sysdash.panels.table import Column, place
+from sysdash.panels.summary import LOSSES as LOSS_KINDS
+from sysdash.panels.summary import losses
+from sysdash.panels.table import Column, Placed, place
 from sysdash.panels.tiles import frame
 from sysdash.theme import palette
+from sysdash.ui_state import UiState
 
 SIZES = [(60, 15), (61, 17), (80, 24), (100, 30), (132, 43), (200, 60), (250, 70)]
 
@@ -187,6 +192,7 @@ def test_untimed_calls_are_mentioned() -> None:
 
 def test_a_selected_syscall_without_calls_says_so() -> None:
     driver = Driver(typical())
+    driver.press("down", "up")
     driver.add(snapshot([Calls("write", 5)], second=2))
     assert "read made no calls" in driver.text()
     assert re.search(r"▸read .* 0/s", driver.text())
@@ -199,6 +205,25 @@ def test_slow_calls_newest_first_with_result_and_ids() -> None:
     assert "45.2ms postgres 1842/1845" in lines[0]
     assert "8192" in lines[0]
     assert "ETIMEDOUT" in lines[1]
+
+
+def test_no_slow_call_among_those_shown() -> None:
+    driver = Driver(typical())
+    assert "among those shown" not in driver.text()
+    driver.app.show(Filter(pid=4242))
+    assert "no call took longer than its threshold, among those shown" in driver.text()
+    driver.app.show(Filter())
+    driver.add(snapshot([]))
+    assert "among those shown" not in driver.text()
+
+
+@pytest.mark.parametrize("room", ["top", "callers", "errnos", "processes", "errors"])
+def test_a_column_that_is_not_known_is_a_mistake(room: str) -> None:
+    driver = Driver(typical())
+    driver.press("v", "v", "enter")
+    panel = getattr(driver.app, room)
+    with pytest.raises(LookupError, match="no column 'new'"):
+        panel.cells([0], [Placed(Column("new", "", 5), 5)])
 
 
 def test_a_large_pid_is_never_cut() -> None:
@@ -217,7 +242,7 @@ def test_summary_numbers() -> None:
         r"waiting +60\.0s/s",
         r"by kind of call",
         r"kernel CPU +41%",
-        r"processes +6/212",
+        r"processes +6 of 212",
         r"slow calls +3",
         r"lost +0",
         r"sysdash CPU +0\.6%",
@@ -230,10 +255,74 @@ def test_losses_are_loud_and_named() -> None:
     quiet = Driver(typical())
     assert "lost" not in quiet.styles()
     for size in SIZES:
-        loud = Driver(snapshot(CALLS, lost={"full map": 12, "slow calls": 0}), size=size)
+        loud = Driver(snapshot(CALLS, lost={"calls": 10, "missed": 2, "new": 1}), size=size)
         assert "lost" in loud.styles()
-        assert re.search(r"lost +12 ", loud.text())
-        assert re.search(r"full map +12 ", loud.text())
+        assert re.search(r"lost +13 ", loud.text())
+        assert re.search(r"calls +10 ", loud.text())
+        assert re.search(r"missed +2 ", loud.text())
+        assert re.search(r"new +1 ", loud.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_what_leaves_the_numbers_complete_is_said_quietly(size: tuple[int, int]) -> None:
+    lost = {"unattributed": 28_100_000, "slow_limit": 28_000, "slow_ring": 100}
+    driver = Driver(snapshot(CALLS, lost=lost), size=size)
+    assert "lost" not in driver.styles()
+    assert re.search(r"lost +0 ", driver.text())
+    assert re.search(r"unattrib(\.|uted) +28\.1M ", driver.text())
+    assert re.search(r"not listed +28(\.1K|,100) ", driver.text())
+    assert ("slow not listed" in driver.text()) == (size[0] >= 110)
+
+
+def test_the_help_explains_every_loss_by_the_names_it_has() -> None:
+    text = " ".join("".join(part for _, part in line) for line in HelpPanel(UiState()).text(80))
+    text = " ".join(text.split())
+    assert losses(dict.fromkeys(LOSSES, 1)).keys() == LOSS_KINDS.keys()
+    for loss in LOSS_KINDS.values():
+        assert loss.help in text
+        assert all(label in text for label in loss.labels)
+
+
+@pytest.mark.parametrize(
+    ("callers", "alive", "size", "shown"),
+    [
+        (6, 212, (80, 24), r"processes +6 of 212"),
+        (11, 212, (60, 15), r"processes 11/212"),
+        (1100, 5600, (60, 15), r"active +1,100 "),
+        (1100, 5600, (80, 24), r"active +1,100 "),
+        (1100, 5600, (120, 24), r"processes 1,100 of 5,600"),
+    ],
+)
+def test_callers_and_all_processes_never_run_together(
+    callers: int, alive: int, size: tuple[int, int], shown: str
+) -> None:
+    calls = [Calls("read", 1, pid=pid) for pid in range(1, callers + 1)]
+    host = replace(HOST, processes=alive)
+    text = Driver(snapshot(calls, host=host), size=size).text((size[0], 24))
+    assert re.search(shown, text)
+
+
+def test_the_busiest_processes_are_those_of_the_table() -> None:
+    calls = [
+        Calls("execve", 5, pid=7, comm=b"bash"),
+        Calls("read", 900, pid=7, comm=b"cat"),
+        Calls("read", 100, pid=8, comm=b"dd"),
+    ]
+    text = Driver(snapshot(calls), size=(200, 60)).text()
+    found = re.findall(r"(bash|cat|dd) +(\d+)/s", text.partition("busiest processes")[2])
+    assert found == [("cat", "900"), ("dd", "100"), ("bash", "5")]
+
+
+def test_a_program_started_by_another_has_its_own_calls() -> None:
+    calls = [
+        Calls("execve", 5, pid=7, comm=b"bash"),
+        Calls("read", 900, pid=7, comm=b"cat"),
+        Calls("write", 800, pid=7, comm=b"cat"),
+    ]
+    driver = Driver(snapshot(calls), size=(132, 24))
+    driver.press("v")
+    assert re.search(r"cat .* read, write +│", driver.line(" cat "))
+    assert re.search(r"bash .* execve +│", driver.line(" bash "))
 
 
 def test_header() -> None:
@@ -243,10 +332,46 @@ def test_header() -> None:
     assert "REPLAY" in Driver(typical(), mode="REPLAY").lines()[0]
 
 
-def test_before_the_first_interval() -> None:
-    text = Driver().text()
-    assert "collecting the first interval" in text
-    assert "no system calls" not in text
+@pytest.mark.parametrize("columns", range(60, 140))
+def test_the_header_always_has_the_window(columns: int) -> None:
+    for name in ("web-3", "ip-10-0-12-34.eu-central-1"):
+        one = snapshot(CALLS, host=replace(HOST, name=name), interval_ns=10**10)
+        for options in ({}, {"interval_s": 10.0, "sort": "latency", "limits": "comm postgres"}):
+            driver = Driver(one, size=(columns, 24), **options)
+            assert "window 10.0s" in driver.lines()[0]
+            assert re.search(r"\b(rate|latency)\b", driver.lines()[0])
+            driver.press(" ", "I")
+            driver.app.show(Filter(pid=4_194_304, name="/a very long expression/"))
+            head = driver.lines()[0]
+            assert "PAUSED" in head
+            assert "window 10.0s" in head
+            assert " pid 41" in head
+
+
+def test_the_header_gives_up_the_least_first() -> None:
+    def head(columns: int, name: str = "ip-10-0-12-34.internal") -> str:
+        return Driver(snapshot(CALLS, host=replace(HOST, name=name))).lines((columns, 24))[0]
+
+    clock = r"\d\d:\d\d:\d\d $"
+    assert re.match(r" sysdash   web-3    LIVE 1.0s    sort rate   filter none", head(100, "web-3"))
+    assert re.match(r" sysdash  web-3   LIVE 1.0s   sort rate  filter none", head(80, "web-3"))
+    assert re.match(r" sysdash  ip-10-0-12-…   LIVE 1.0s   sort rate  filter none", head(83))
+    assert re.match(r" sysdash  ip-10-0-12-…   LIVE 1.0s   rate  none  window 1.0s", head(71))
+    assert re.match(rf" sysdash   LIVE 1.0s   rate  none  window 1.0s +{clock}", head(60))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_before_the_first_interval(size: tuple[int, int]) -> None:
+    driver = Driver(size=size)
+    lines = driver.lines()
+    found = next(i for i, line in enumerate(lines) if "loading the probe…" in line)
+    end = next(i for i, line in enumerate(lines) if i > 1 and line[0] == "├")
+    assert abs(found - (1 + end) / 2) <= 1
+    assert lines[found][0] == lines[found][-1] == "│"
+    assert "no system calls" not in driver.text()
+    for _ in range(3):
+        driver.press("v")
+        assert driver.text().count("loading the probe…") == 1
 
 
 def test_an_interval_without_calls() -> None:
@@ -315,7 +440,8 @@ def test_any_size_any_data_any_keys(
 @pytest.mark.parametrize("size", SIZES)
 def test_only_styles_of_the_theme_are_used(size: tuple[int, int]) -> None:
     known = {entry[0] for entry in palette("default")}
-    driver = Driver(snapshot(CALLS, lost={"full map": 1}), size=size)
+    lost = {"calls": 1, "unattributed": 1, "slow_ring": 1}
+    driver = Driver(snapshot(CALLS, lost=lost), size=size)
     for keys in ([], ["s"], [" "], ["tab", "down"], ["enter"], ["esc"], ["v"], ["v"], ["p"]):
         driver.press(*keys)
         assert driver.styles() <= known

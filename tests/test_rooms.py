@@ -50,7 +50,10 @@ ALLOWED = {
         "sysdash.buckets", "sysdash.grouping", "sysdash.records", "sysdash.syscalls",
         "sysdash.units",
     ),
-    "history": ("sysdash.buckets", "sysdash.model", "sysdash.records", "sysdash.syscalls"),
+    "history": (
+        "sysdash.buckets", "sysdash.grouping", "sysdash.model", "sysdash.records",
+        "sysdash.syscalls",
+    ),
     "collector": ("sysdash.history", "sysdash.model", "sysdash.records"),
     "config": ("sysdash.limits", "sysdash.syscalls", "sysdash.units"),
     "keys": (),

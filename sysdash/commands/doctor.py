@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             shown = replace(check, remedy="") if told else check
             print("\n".join(lines(shown, columns, colour=colour)), flush=True)
             found.append(check)
-        print(f"\n{verdict(found)}")
+        print("\n" + textwrap.fill(verdict(found), columns))
     return 0 if can_run(found) else 1
 
 

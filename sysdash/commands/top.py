@@ -30,7 +30,9 @@ def run(args: argparse.Namespace) -> int:
         raise CannotCollect(
             "the dashboard needs a terminal", "Run it in one, without a pipe (ssh needs -t)"
         )
-    history = History(keep_slow=settings.slow_keep)
+    history = History(
+        keep_slow=settings.slow_keep, max_bytes=settings.history_memory_mb * 1_000_000
+    )
 
     def open_source() -> Source:
         # Only here: bcc takes a while to import, and the screen is drawn meanwhile.

@@ -10,7 +10,8 @@ from sysdash.model import Filter
 from sysdash.panels.cells import Line, fill, width
 from sysdash.ui_state import Scene, UiState
 
-_GAPS = ("   ", "  ")
+_MOST_OF_HOST, _LEAST_OF_HOST = 24, 8
+_LEAST_OF_FILTER = 8
 
 
 def filter_text(shown: Filter) -> str:
@@ -29,16 +30,14 @@ def seconds(value: float) -> str:
 def header(scene: Scene | None, state: UiState, columns: int) -> Line:
     """Who, how and when: the top line, ``columns`` wide.
 
-    Where it does not fit, the host goes first, then the window; long filters are cut.
+    Where it does not fit, the host is shortened, then the words "sort" and "filter" go, then the
+    host; at last the filter is cut and the clock left out. The window is always there.
     """
     mode = "PAUSED" if state.paused else state.mode
     badge = {"PAUSED": "badge.paused", "REPLAY": "badge.replay"}.get(mode, "badge.live")
-    arrow = " ↑" if state.inverted else ""
-    sort: Line = [("header.dim", "sort "), ("header", f"{state.sort}{arrow}")]
-    shown: Line = [
-        ("header.dim", "filter "),
-        ("header" if not state.filter else "header.name", filter_text(state.filter)),
-    ]
+    pace: Line = [(badge, f" {mode} {seconds(state.interval_s)} ")]
+    sort: Line = [("header", f"{state.sort} ↑" if state.inverted else state.sort)]
+    shown: Line = [("header.name" if state.filter else "header", filter_text(state.filter))]
     if state.limits:
         shown += [("header.dim", ", only "), ("header", units.safe(state.limits))]
     window: Line = []
@@ -47,25 +46,41 @@ def header(scene: Scene | None, state: UiState, columns: int) -> Line:
         snapshot = scene.view.snapshot
         window = [("header.dim", "window "), ("header", seconds(snapshot.interval_s))]
         at = time.localtime(snapshot.time_ns // 1_000_000_000)
-        clock, host = time.strftime("%H:%M:%S", at), units.safe(snapshot.host.name)
-    name: Line = [("header.name", " sysdash")]
-    who: list[Line] = [[("header", units.fit(host, 24))]] if host else []
-    pace: Line = [(badge, f" {mode} {seconds(state.interval_s)} ")]
-    end: Line = [("header", f"  {clock} ")]
-    room = max(columns - width(end), 0)
-    line: Line = []
-    for parts in (
-        [*who, pace, sort, shown, window],
-        [pace, sort, shown, window],
-        [pace, sort, shown],
+        clock = f"  {time.strftime('%H:%M:%S', at)} "
+        host = units.fit(units.safe(snapshot.host.name), _MOST_OF_HOST)
+    whole, least = units.width(host), min(units.width(host), _LEAST_OF_HOST)
+    worded: list[Line] = [
+        pace,
+        [("header.dim", "sort "), *sort],
+        [("header.dim", "filter "), *shown],
+        window,
+    ]
+    bare = [pace, sort, shown, window]
+    for parts, gap, needed in (
+        (worded, 3, whole),
+        (worded, 2, least),
+        (bare, 2, least),
+        (bare, 2, 0),
     ):
-        for gap in _GAPS:
-            line = list(name)
-            for part in filter(None, parts):
-                line += [("header", gap), *part]
-            if width(line) <= room:
-                return fill(line, room, "header") + end
-    return fill(fill(line, room, "header") + end, columns, "header")
+        room = columns - len(clock) - width(_spaced(parts, gap))
+        name = units.fit(host, room - gap) if needed else ""
+        if room >= 0 and units.width(name) >= needed:
+            first: list[Line] = [[("header", name)]] if name else []
+            line = _spaced([*first, *parts], gap)
+            return [*fill(line, columns - len(clock), "header"), ("header", clock)]
+    room = columns - width(_spaced([pace, sort, window], 2)) - 2
+    if room - len(clock) < _LEAST_OF_FILTER:
+        clock = ""
+    shown = fill(shown, max(min(width(shown), room - len(clock)), 0))
+    line = _spaced([pace, sort, shown, window], 2)
+    return fill([*fill(line, columns - len(clock), "header"), ("header", clock)], columns)
+
+
+def _spaced(parts: list[Line], gap: int) -> Line:
+    line: Line = [("header.name", " sysdash")]
+    for part in filter(None, parts):
+        line += [("header", " " * gap), *part]
+    return line
 
 
 def _item(name: str, does: str) -> Line:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import urwid
 from typing_extensions import override
 
-from sysdash.keys import Command
+from sysdash.keys import Command, Context
 from sysdash.panels.cells import Line, blank, canvas, fill
 from sysdash.ui_state import Scene, UiState
 
@@ -24,6 +24,9 @@ class Panel(urwid.Widget):
 
     focusable = True
     """Whether Tab stops here."""
+
+    context: Context | None = None
+    """Where the keys are that hold only while this panel has the focus."""
 
     def __init__(self, state: UiState) -> None:
         super().__init__()

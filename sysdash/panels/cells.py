@@ -67,9 +67,13 @@ def fill(line: Line, columns: int, style: str = "text") -> Line:
 
 
 def spread(left: Line, right: Line, columns: int) -> Line:
-    """``left`` and ``right`` at the two ends of a line; where both do not fit, the left is cut."""
+    """``left`` and ``right`` at the two ends of a line, a space at least between them.
+
+    Where both do not fit, the left is cut.
+    """
     right = fill(right, min(width(right), columns))
-    return fill(left, columns - width(right)) + right
+    room = columns - width(right)
+    return [*fill(left, max(room - 1, 0)), ("text", " " * min(room, 1)), *right]
 
 
 def cell(line: Line, columns: int, align: str = "<") -> Line:

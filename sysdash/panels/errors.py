@@ -39,7 +39,7 @@ class ErrorsPanel(GroupedPanel):
         return scene.view.by_error
 
     @override
-    def own_cell(self, item: Placed, row: Row) -> Line:
+    def own_cell(self, item: Placed, row: Row, index: int) -> Line:
         match item.column.name:
             case "errno":
                 return [("error", syscalls.errno_name(row.errno or 0))]
@@ -47,9 +47,9 @@ class ErrorsPanel(GroupedPanel):
                 return [("name", row.syscall.name if row.syscall else "")]
             case "comm":
                 return [("text", row.comm or "")]
-            case "count":
-                return [("dim", units.count(row.count, item.width))]
-        return [("dim", str(row.pid))]
+            case "pid":
+                return [("dim", str(row.pid))]
+        return super().own_cell(item, row, index)
 
 
 class ErrnosPanel(ErrorsPanel):
@@ -67,6 +67,12 @@ class ErrnosPanel(ErrorsPanel):
     def grouped(self, scene: Scene) -> Table:
         calls = scene.view.of_syscall(self.state.syscall or Syscall(-1))
         return aggregate(calls.select(calls.errno > 0), ("errno",))
+
+    @override
+    def own_cell(self, item: Placed, row: Row, index: int) -> Line:
+        if item.column.name == "count":
+            return [("dim", units.count(row.count, item.width))]
+        return super().own_cell(item, row, index)
 
     @override
     def highlighted(self, focus: bool) -> bool:

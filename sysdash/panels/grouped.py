@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.model import Row, Table
-from sysdash.panels.cells import Line, graded_bar, time_per_second
+from sysdash.panels.cells import Line, blank, graded_bar, time_per_second
 from sysdash.panels.table import Column, Placed, TablePanel
 from sysdash.ui_state import Scene, UiState
 
@@ -26,6 +26,11 @@ TOTAL = Column("total", "time/s", 6, align=">", rank=6, from_width=68)
 
 NONE = "·"
 
+_SORTED_BY = {"rate": "rate", "latency": "p99_ns", "total": "total_ns"}
+"""What each sort compares, of a table or a row."""
+
+_LOADING = "loading the probe…"
+
 
 class GroupedPanel(TablePanel):
     """A table of a :class:`sysdash.model.Table`. Only the rows on show become Python objects."""
@@ -37,6 +42,7 @@ class GroupedPanel(TablePanel):
         super().__init__(state)
         self.table: Table | None = None
         self.order: list[int] = []
+        self._made_of: object = None
         self._largest = 0.0
         self._chosen: Identity | None = None
 
@@ -46,9 +52,15 @@ class GroupedPanel(TablePanel):
         """The table to show."""
         raise NotImplementedError
 
-    def own_cell(self, item: Placed, row: Row) -> Line:
-        """The content of a column that is not one of those defined in this module."""
-        raise NotImplementedError
+    def own_cell(self, item: Placed, row: Row, index: int) -> Line:  # noqa: ARG002
+        """The content of a column that is not one of those defined in this module.
+
+        Args:
+            item: the column.
+            row: what to show.
+            index: its place in :attr:`table`; -1 for a row that is not in it.
+        """
+        raise LookupError(f"{type(self).__name__} has no column {item.column.name!r}")
 
     @property
     def selected(self) -> Identity | None:
@@ -64,14 +76,28 @@ class GroupedPanel(TablePanel):
     @override
     def update(self, scene: Scene | None, state: UiState) -> None:
         super().update(scene, state)
+        made_of = (scene, state.syscall, state.sort, state.inverted)
+        if made_of == self._made_of:
+            return
+        self._made_of = made_of
         self.table = self.grouped(scene) if scene else None
         self.order = []
         if self.table is not None and len(self.table):
             self.order = self.table.order(state.sort, inverted=state.inverted)
             first = self.order[-1 if state.inverted else 0]
-            self._largest = self._sorted_by(self.table.row(first))
-            if self.selected is None:
+            self._largest = float(getattr(self.table, _SORTED_BY[state.sort])[first])
+            # What only happened to be first gives way, so that one sees something happen.
+            if self.selected is None or (not state.pinned and self.find(self.selected) is None):
                 self.select(0)
+
+    @override
+    def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
+        if self.scene is None:
+            left = max((columns - units.width(_LOADING)) // 2, 0)
+            return [blank(columns)] * (max(rows - 1, 0) // 2) + [
+                [("text", " " * left), ("dim", _LOADING)]
+            ]
+        return super().lines(columns, rows, focus)
 
     @override
     def length(self) -> int:
@@ -101,22 +127,22 @@ class GroupedPanel(TablePanel):
     def cells(self, indices: Sequence[int], placed: Sequence[Placed]) -> list[list[Line]]:
         if self.table is None:
             return []
-        rows = self.table.rows([self.order[i] for i in indices])
-        return [[self.cell(item, row) for item in placed] for row in rows]
+        shown = [self.order[i] for i in indices]
+        return [
+            [self.cell(item, row, index) for item in placed]
+            for row, index in zip(self.table.rows(shown), shown, strict=True)
+        ]
 
     # --- Cells ---
 
-    def _sorted_by(self, row: Row) -> float:
-        values = {"rate": row.rate, "latency": row.p99_ns, "total": float(row.total_ns)}
-        return values[self.state.sort]
-
-    def cell(self, item: Placed, row: Row) -> Line:
-        """The content of a column."""
+    def cell(self, item: Placed, row: Row, index: int) -> Line:
+        """The content of a column; see :meth:`own_cell`."""
         interval_s = self.table.interval_s if self.table is not None else 0.0
         seconds = interval_s or 1.0
         match item.column.name:
             case "bar":
-                share = self._sorted_by(row) / self._largest if self._largest > 0 else 0.0
+                value = float(getattr(row, _SORTED_BY[self.state.sort]))
+                share = value / self._largest if self._largest > 0 else 0.0
                 return graded_bar(share, item.width)
             case "rate":
                 return [("strong", f"{units.rate(row.rate)}/s")]
@@ -132,7 +158,7 @@ class GroupedPanel(TablePanel):
                 return self._latency(row, row.p99_ns, "text")
             case "max":
                 return self._latency(row, row.max_ns, "dim")
-        return self.own_cell(item, row)
+        return self.own_cell(item, row, index)
 
     @staticmethod
     def _latency(row: Row, value_ns: float, style: str) -> Line:

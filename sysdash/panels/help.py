@@ -10,9 +10,20 @@ from sysdash.buckets import QUANTILE_ERROR
 from sysdash.keys import BINDINGS, Command, Context, label
 from sysdash.panels.base import Panel
 from sysdash.panels.cells import Line
+from sysdash.panels.summary import LOSSES
 from sysdash.ui_state import UiState
 
 _KEYS_WIDTH = 22
+
+
+def _losses(*, missing: bool) -> str:
+    """The losses of a kind, explained by every name that they have."""
+    return "; ".join(
+        f"{' or '.join(loss.labels)}, {loss.help}"
+        for loss in LOSSES.values()
+        if loss.missing is missing
+    )
+
 
 NOTES: dict[str, str] = {
     "Mouse": "A click selects a row and gives its panel the focus; the wheel scrolls.",
@@ -37,9 +48,13 @@ NOTES: dict[str, str] = {
         The prompts choose what is shown of everything that is collected, so clearing them loses
         nothing. What was limited when sysdash was started stands in the header after "only".
         """,
-    "Lost": """
-        Everything that could not be counted or kept since the start, each way by its name.
-        0 means that the numbers are complete.
+    "Processes": """
+        Those that made calls in the window, of all that are alive.
+        """,
+    "Lost": f"""
+        Calls that are missing in the numbers since the start: {_losses(missing=True)}. 0 means
+        that the numbers are complete. Nothing is missing in them where one of these is shown:
+        {_losses(missing=False)}.
         """,
 }
 

@@ -6,6 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from sysdash import syscalls
+from sysdash.keys import Context
 from sysdash.model import Row, Syscall, Table, aggregate
 from sysdash.panels.cells import Line
 from sysdash.panels.grouped import ERRORS, MAX, P50, P99, RATE, TOTAL, GroupedPanel
@@ -43,19 +44,23 @@ class ProcessesPanel(GroupedPanel):
         return scene.view.by_process
 
     @override
-    def own_cell(self, item: Placed, row: Row) -> Line:
-        if item.column.name == "pid":
-            return [("dim", str(row.pid))]
-        if item.column.name == "comm":
-            return [("name", row.comm or "")]
-        return [("dim", self._mostly(row.pid or 0, item.width))]
+    def own_cell(self, item: Placed, row: Row, index: int) -> Line:
+        match item.column.name:
+            case "pid":
+                return [("dim", str(row.pid))]
+            case "comm":
+                return [("name", row.comm or "")]
+            case "calls":
+                return [("dim", self._mostly(index, item.width))]
+        return super().own_cell(item, row, index)
 
-    def _mostly(self, pid: int, room: int) -> str:
+    def _mostly(self, index: int, room: int) -> str:
         """The names of a process's calls, the most frequent first, as many as fit."""
-        if self.scene is None:
+        if self.scene is None or self.table is None:
             return ""
         calls = self.scene.view.calls
-        mine = np.flatnonzero(calls.pid == pid)
+        mine = np.flatnonzero(calls.pid == self.table.pid[index])
+        mine = mine[calls.comm[mine] == self.table.comm[index]]
         codes, inverse = np.unique((calls.nr[mine] << 2) | calls.abi[mine], return_inverse=True)
         counts = np.bincount(inverse.ravel(), weights=calls.count[mine])
         text = ""
@@ -71,6 +76,7 @@ class ProcessesPanel(GroupedPanel):
 class CallersPanel(ProcessesPanel):
     """The processes that make the selected syscall."""
 
+    context = Context.CALLERS
     columns: tuple[Column, ...] = tuple(
         column for column in ProcessesPanel.columns if column.name != "calls"
     )

@@ -47,7 +47,6 @@ class SlowPanel(TablePanel):
         Column("result", "result", 6, align=">", rank=5),
         Column("args", "arguments", 9, 400, rank=6, share=1),
     )
-    empty = "no call took longer than its threshold"
 
     def __init__(self, state: UiState, format_args: Callable[[SlowCall], str] = registers) -> None:
         """A panel that writes arguments as ``format_args`` says (safe text)."""
@@ -64,6 +63,9 @@ class SlowPanel(TablePanel):
         if state.detail:
             calls = [call for call in calls if call.syscall == state.syscall]
         self._calls = calls
+        self.empty = "no call took longer than its threshold"
+        if state.filter:
+            self.empty += ", among those shown"
         after = self.selected_index()
         if after is None:
             self.selected = None
@@ -126,7 +128,9 @@ class SlowPanel(TablePanel):
                 return [("dim", _ids(call))]
             case "result":
                 return [("error" if call.errno is not None else "text", result(call))]
-        return [("dim", self._format_args(call))]
+            case "args":
+                return [("dim", self._format_args(call))]
+        raise LookupError(f"no column {item.column.name!r}")
 
     @override
     def highlighted(self, focus: bool) -> bool:

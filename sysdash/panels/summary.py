@@ -2,31 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from typing_extensions import override
 
 from sysdash import units
-from sysdash.model import Table
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, area, fill, spread, time_per_second
+from sysdash.panels.cells import Line, area, spread, time_per_second
 from sysdash.ui_state import Scene
 
 _GRAPH_ROWS = 5
+_COUNT = 5
 _ALWAYS = 0
 
 Entry = tuple[int, Line]
 """A line and how soon it is left out where rows are few: never for 0, the largest first."""
 
 
-def busiest(calls: Table, most: int) -> list[tuple[str, float]]:
-    """The names of the ``most`` busiest processes and their calls per second."""
-    if not len(calls):
-        return []
-    pids, first, inverse = np.unique(calls.pid, return_index=True, return_inverse=True)
-    counts = np.bincount(inverse.ravel(), weights=calls.count)
-    order = np.lexsort([pids, -counts])[:most]
-    seconds = calls.interval_s or 1.0
-    return [(units.safe(bytes(calls.comm[first[i]])), float(counts[i]) / seconds) for i in order]
+@dataclass(frozen=True)
+class Loss:
+    """A way in which something can be missing.
+
+    Attributes:
+        labels: its names, the longest first, of which the longest that fits is shown.
+        missing: whether calls are missing in the numbers; if not, only in what is said about them.
+        help: what it means.
+    """
+
+    labels: tuple[str, ...]
+    missing: bool
+    help: str
+
+
+LOSSES: dict[str, Loss] = {
+    "calls": Loss(("calls",), True, "calls that could not be counted at all"),
+    "missed": Loss(("probe missed", "missed"), True, "times that the kernel did not run the probe"),
+    "unattributed": Loss(
+        ("unattributed", "unattrib."),
+        False,
+        "calls of processes that there was no room for: every total is exact, but they are shown "
+        "as one process, (others), PID 0",
+    ),
+    "unlisted": Loss(
+        ("slow not listed", "not listed"),
+        False,
+        "slow calls that were counted but are not in the list, as more came than it takes in a "
+        "second",
+    ),
+}
+"""What the panel calls losses; one that is not here has its own name and counts as missing."""
+
+_HARMLESS = {kind for kind, loss in LOSSES.items() if not loss.missing}
+_UNLISTED = ("slow_limit", "slow_ring")
+
+
+def losses(lost: Mapping[str, int]) -> dict[str, int]:
+    """A snapshot's losses by the names of :data:`LOSSES`, without zeros."""
+    merged: dict[str, int] = {}
+    for name, count in lost.items():
+        kind = "unlisted" if name in _UNLISTED else name
+        merged[kind] = merged.get(kind, 0) + count
+    return {kind: count for kind, count in merged.items() if count}
+
+
+def _fitting(choices: Sequence[tuple[str, str]], columns: int) -> tuple[str, str]:
+    """The first name and value that fit, a space between them; the last, if none does."""
+    return next((pair for pair in choices if sum(map(units.width, pair)) < columns), choices[-1])
 
 
 class SummaryPanel(Panel):
@@ -62,13 +105,29 @@ class SummaryPanel(Panel):
     def _pair(columns: int, name: str, value: str, style: str = "text", label: str = "dim") -> Line:
         return [("text", " "), *spread([(label, name)], [(style, value)], columns - 2)]
 
+    @classmethod
+    def _count(
+        cls, columns: int, name: str, number: int, style: str = "text", label: str = "dim"
+    ) -> Line:
+        """A pair whose number is short where it would cut the name."""
+        room = max(columns - 3 - units.width(name), _COUNT)
+        return cls._pair(columns, name, units.count(number, min(room, 7)), style, label)
+
     def _entries(self, scene: Scene, columns: int, rows: int) -> list[Entry]:
         def pair(name: str, value: str, style: str = "text") -> Line:
             return self._pair(columns, name, value, style)
 
         totals, snapshot = scene.view.totals, scene.view.snapshot
         host = snapshot.host
-        processes = f"{units.count(totals.processes, 6)}/{units.count(host.processes, 6)}"
+        callers, alive = units.count(totals.processes, 6), units.count(host.processes, 6)
+        processes = _fitting(
+            [
+                ("processes", f"{callers} of {alive}"),
+                ("processes", f"{callers}/{alive}"),
+                ("active", callers),
+            ],
+            columns - 2,
+        )
         cpu, memory = f"{100 * host.self_cpu:.1f}%", units.bytes_(host.self_bytes)
         entries: list[Entry] = [
             (_ALWAYS, pair("syscalls/s", units.rate(totals.rate), "strong")),
@@ -80,42 +139,43 @@ class SummaryPanel(Panel):
                     "error" if totals.error_rate else "text",
                 ),
             ),
-            (1, pair("mean", units.duration(totals.mean_ns))),
-            (7, []),
-            (_ALWAYS, pair("working", f"{time_per_second(totals.working * 1e9, 1)}/s")),
-            (_ALWAYS, pair("waiting", f"{time_per_second(totals.waiting * 1e9, 1)}/s")),
-            (6, [("dim", " (by kind of call)")]),
-            (7, []),
-            (2, pair("kernel CPU", f"{100 * host.kernel_cpu:.0f}%")),
-            (3, pair("processes", processes)),
+            (2, pair("mean", units.duration(totals.mean_ns))),
+            (8, []),
+            (1, pair("working", f"{time_per_second(totals.working * 1e9, 1)}/s")),
+            (1, pair("waiting", f"{time_per_second(totals.waiting * 1e9, 1)}/s")),
+            (7, [("dim", " (by kind of call)")]),
+            (8, []),
+            (3, pair("kernel CPU", f"{100 * host.kernel_cpu:.0f}%")),
+            (4, pair(*processes)),
             (
                 _ALWAYS,
-                pair("slow calls", units.count(totals.slow, 7), "warn" if totals.slow else "text"),
+                self._count(columns, "slow calls", totals.slow, "warn" if totals.slow else "text"),
             ),
             *self._losses(scene, columns),
-            (7, []),
+            (8, []),
         ]
         if len(entries) - 3 + 2 > rows:
-            entries.append((4, pair("sysdash", f"{cpu} {memory}")))
+            entries.append((5, pair("sysdash", f"{cpu} {memory}")))
         else:
-            entries.append((4, pair("sysdash CPU", cpu)))
-            entries.append((5, pair("memory", memory)))
+            entries.append((5, pair("sysdash CPU", cpu)))
+            entries.append((6, pair("memory", memory)))
         return entries
 
     def _losses(self, scene: Scene, columns: int) -> list[Entry]:
-        snapshot = scene.view.snapshot
-        if not snapshot.lost_total:
-            return [(_ALWAYS, self._pair(columns, "lost", "0"))]
-        total = self._pair(columns, "lost", units.count(snapshot.lost_total), "lost", "lost")
+        found = losses(scene.view.snapshot.lost)
+        missing = {kind: n for kind, n in found.items() if kind not in _HARMLESS}
+        total = self._count(columns, "lost", sum(missing.values()))
+        if missing:
+            total = [("lost", text) for _, text in total]
         # Which kinds is worth more than anything but the totals.
-        return [
-            (_ALWAYS, [("lost" if style == "dim" else style, text) for style, text in total]),
-            *(
-                (_ALWAYS, self._pair(columns, f" {name}", units.count(count, 7), "error", "error"))
-                for name, count in snapshot.lost.items()
-                if count
-            ),
-        ]
+        lines = [total]
+        for kind, count in sorted(found.items(), key=lambda item: item[0] in _HARMLESS):
+            style, indent = ("error", " ") if kind in missing else ("warn", "")
+            names = LOSSES[kind].labels if kind in LOSSES else (units.safe(kind),)
+            room = columns - 3 - _COUNT
+            name = next((n for n in names if units.width(indent + n) <= room), names[-1])
+            lines.append(self._count(columns, indent + name, count, style, style))
+        return [(_ALWAYS, line) for line in lines]
 
     @staticmethod
     def _graph(scene: Scene, columns: int) -> list[Line]:
@@ -131,11 +191,13 @@ class SummaryPanel(Panel):
             *([("text", " "), ("trend", row)] for row in rows),
         ]
 
-    def _processes(self, scene: Scene, columns: int, most: int) -> list[Line]:
+    @staticmethod
+    def _processes(scene: Scene, columns: int, most: int) -> list[Line]:
+        table = scene.view.by_process
+        # Table.rows would work out latencies, too.
+        top = table.take(np.lexsort([table.pid, -table.count])[: min(most, 20)])
         lines: list[Line] = [[], [("dim", " busiest processes")]]
-        for name, rate in busiest(scene.view.calls, min(most, 20)):
-            right: Line = [("text", f" {units.rate(rate)}/s")]
-            lines.append(
-                fill([("text", " "), *spread([("name", name)], right, columns - 2)], columns)
-            )
+        for comm, rate in zip(top.comm.tolist(), top.rate.tolist(), strict=True):
+            name, value = units.safe(comm), f"{units.rate(rate)}/s"
+            lines.append([("text", " "), *spread([("name", name)], [("text", value)], columns - 2)])
         return lines

@@ -118,15 +118,19 @@ class TopPanel(GroupedPanel):
         contents = super().cells(present, placed)
         if len(present) < len(indices) and self.state.syscall is not None:
             absent = _no_calls(self.state.syscall)
-            contents.append([self.cell(item, absent) for item in placed])
+            contents.append([self.cell(item, absent, -1) for item in placed])
         return contents
 
     @override
-    def own_cell(self, item: Placed, row: Row) -> Line:
+    def own_cell(self, item: Placed, row: Row, index: int) -> Line:
         assert row.syscall is not None
-        if item.column.name == "name":
-            return [("name", units.fit(row.syscall.name, item.width))]
-        if item.column.name == "share":
-            return [("dim", f"{100 * row.count / self._calls if self._calls else 0:.1f}%")]
-        key = (row.syscall.nr, row.syscall.abi)
-        return [("trend", sparkline([rates.get(key, 0.0) for rates in self._past], item.width))]
+        match item.column.name:
+            case "name":
+                return [("name", units.fit(row.syscall.name, item.width))]
+            case "share":
+                return [("dim", f"{100 * row.count / self._calls if self._calls else 0:.1f}%")]
+            case "trend":
+                key = (row.syscall.nr, row.syscall.abi)
+                values = [rates.get(key, 0.0) for rates in self._past]
+                return [("trend", sparkline(values, item.width))]
+        return super().own_cell(item, row, index)

@@ -18,17 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sysdash.errors import CannotCollect
+from sysdash.probes import capabilities
 
 _HERE = Path(__file__).parent
-
-INSTALL_BCC = (
-    "install python3-bpfcc (Debian, Ubuntu), python3-bcc (Fedora, openSUSE) or python-bcc (Arch)"
-)
-
-NEEDS = (
-    "sysdash reads system calls with BPF: it needs root, or the capabilities CAP_BPF and "
-    "CAP_PERFMON"
-)
 
 
 @contextmanager
@@ -50,10 +42,12 @@ def _import_bcc() -> Any:
         import bcc
     except ImportError as error:
         raise CannotCollect(
-            f"bcc's Python module cannot be imported ({error})", INSTALL_BCC
+            f"bcc's Python module cannot be imported ({error})", capabilities.install_bcc()
         ) from None
     if not hasattr(bcc, "BPF"):
-        raise CannotCollect(f"{bcc.__file__} is not the BPF Compiler Collection", INSTALL_BCC)
+        raise CannotCollect(
+            f"{bcc.__file__} is not the BPF Compiler Collection", capabilities.install_bcc()
+        )
     return bcc
 
 
@@ -80,7 +74,7 @@ class Program:
                 self._bpf = bcc.BPF(src_file=str(_HERE / source).encode(), cflags=flags)
         except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
             if os.geteuid():
-                raise CannotCollect(NEEDS, "run it through sudo") from None
+                capabilities.require_privileges()
             raise CannotCollect(
                 f"bcc cannot compile the probe ({error})", "run `sysdash doctor`"
             ) from None
@@ -100,11 +94,15 @@ class Program:
         try:
             loaded = self._bpf.load_func(function.encode(), self._kind)
         except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
-            raise CannotCollect(f"the kernel does not load the probe ({error})", NEEDS) from None
+            raise CannotCollect(
+                f"the kernel does not load the probe ({error})", capabilities.needs()
+            ) from None
         link = self._lib.bpf_attach_raw_tracepoint(loaded.fd, tracepoint.encode())
         if link < 0:
             reason = os.strerror(ctypes.get_errno() or -link)
-            raise CannotCollect(f"the raw tracepoint {tracepoint} cannot be used: {reason}", NEEDS)
+            raise CannotCollect(
+                f"the raw tracepoint {tracepoint} cannot be used: {reason}", capabilities.needs()
+            )
         self._links.callback(os.close, link)
         return int(loaded.fd)
 

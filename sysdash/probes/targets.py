@@ -67,7 +67,7 @@ def cgroup_path(path: str) -> str:
     """
     mounts = _cgroup_mounts()
     candidates = [path] if path.startswith("/") else []
-    candidates += [f"{mount}/{path}" for mount in mounts]
+    candidates += [f"{mount}/{path}" for mount in mounts if path]
     for candidate in candidates:
         try:
             folder = Path(candidate).resolve(strict=True)
