@@ -104,7 +104,9 @@ def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
 def test_rows_forgotten_by_the_index_are_merged(tmp_path: Path) -> None:
     """Some of its lines are full with so many rows, and forget one that is wanted again."""
     program = build("numbers", tmp_path)
-    with opened(Filters(comms=(comm("numbers"),)), default_threshold_ns=None) as source:
+    room = replace(layout.sizes(), rows=8192)
+    filters = Filters(comms=(comm("numbers"),))
+    with opened(filters, default_threshold_ns=None, room=room) as source:
         source.read()
         run(program, 2000, 6500, 2)
         sample = source.read()

@@ -58,7 +58,7 @@ CONSTANTS = {
 """What the probe and user space must agree on, beside the records."""
 
 _MEMORY_FOR_ROWS = 64 << 20
-_MOST_ROWS = 8192
+_MOST_ROWS = 16384
 _FEWEST_ROWS = 1024
 
 RING_BYTES = 1 << 20
@@ -126,7 +126,7 @@ class Sizes:
 def sizes() -> Sizes:
     """The room that suits this machine.
 
-    Rows take 64 MB at the most where there are up to 50 CPUs or so; with more CPUs each still gets
+    Rows take 64 MB at the most where there are up to 40 CPUs or so; with more CPUs each still gets
     1,024 rows a bank, 1.3 MB.
     """
     cpus, online = possible_cpus(), len(online_cpus())

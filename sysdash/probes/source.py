@@ -45,6 +45,9 @@ _LONGEST_S = 60.0
 """A bank is swapped after this time at the latest: a row's histogram counts in 32 bits, which takes
 twenty minutes at three million calls a second."""
 
+_RESERVE_S = 0.1
+"""Rows are taken when there is not room for this time: a swap waits for an RCU grace period."""
+
 _LOOK_S = (0.01, 0.1)
 """Shortest and longest time between looks at how full the rows are."""
 
@@ -231,15 +234,18 @@ class BpfSource:
         self._program.read_rings()
         self._serve_new_cpus()
         used = int(self._cpu["used"][:, self._bank()].max())
-        half = (self._room.rows - self._room.other_rows) // 2
+        room = self._room.rows - self._room.other_rows
         now = time.monotonic()
         before, used_before = self._looked
-        if used >= half or time.monotonic_ns() - self._swapped_ns > _LONGEST_S * 1e9:
+        per_s = max(used - used_before, 0) / max(now - before, 1e-6)
+        # A busy machine uses all its rows soon after a swap and few new ones later: what counts is
+        # how fast they go now.
+        full = used + per_s * _RESERVE_S >= room or used >= room * 7 // 8
+        if full or time.monotonic_ns() - self._swapped_ns > _LONGEST_S * 1e9:
             self._stashed = bounded([*self._stashed, *self._swap()], _MOST_ROWS)
-            used = 0
+            return _LOOK_S[0]
         self._looked = (now, used)
-        grown = (used - used_before) / max(now - before, 1e-6)
-        safe_s = (half - used) / grown / 2 if grown > 0 else math.inf
+        safe_s = (room - used) / per_s / 2 if per_s else math.inf
         return min(max(safe_s, _LOOK_S[0]), _LOOK_S[1])
 
     def _serve_new_cpus(self) -> None:

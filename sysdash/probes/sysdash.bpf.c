@@ -209,20 +209,22 @@ static __always_inline u16 current_abi(struct task_struct *task, u32 nr)
 
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	u32 nr = ctx->args[1], number = slot_of(ctx->args[0]);
 	struct thread *thread = slots.lookup(&number);
+	bool own = thread && thread->regs == ctx->args[0];
+	struct task_struct *task;
 	u16 abi;
 
-	if (!thread)
+	/* Calls that are not wanted cost no more than this. */
+	if (!thread || (own && thread->skip))
 		return 0;
-	if (thread->regs != ctx->args[0]) {
+	task = (struct task_struct *)bpf_get_current_task_btf();
+	if (!own) {
 		thread = stored_thread(task, true);
-		if (!thread)
-			return 0; /* counted without a time when it returns */
+		/* Without one, the call is counted without a time when it returns. */
+		if (!thread || thread->skip)
+			return 0;
 	}
-	if (thread->skip)
-		return 0;
 	abi = current_abi(task, nr);
 	thread->nr = abi == ABI_X32 ? nr & ~X32_BIT : nr;
 	thread->abi = abi;
@@ -652,13 +654,17 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 now = bpf_ktime_get_ns(), regs = ctx->args[0];
-	u32 cpu_nr = bpf_get_smp_processor_id(), number = slot_of(regs);
+	u64 regs = ctx->args[0], now;
+	u32 number = slot_of(regs), cpu_nr;
 	struct thread *slot = slots.lookup(&number), *thread = slot;
 	struct config *conf = get_config();
 
 	if (!conf || !slot)
 		return 0;
+	if (slot->regs == regs && slot->skip && slot->epoch == (u32)conf->epoch)
+		return 0;
+	now = bpf_ktime_get_ns();
+	cpu_nr = bpf_get_smp_processor_id();
 	if (slot->regs != regs) {
 		thread = stored_thread((void *)bpf_get_current_task_btf(), true);
 		if (!thread) {
