@@ -49,16 +49,30 @@ from sysdash.panels.latency import LatencyPanel
 from sysdash.panels.processes import CallersPanel, ProcessesPanel
 from sysdash.panels.slow import SlowPanel
 from sysdash.panels.summary import SummaryPanel
+from sysdash.panels.table import TablePanel
 from sysdash.panels.tiles import Tile, Tiles
 from sysdash.panels.top import TopPanel
 from sysdash.theme import palette
-from sysdash.ui_state import INTERVALS_S, Page, Prompt, Scene, UiState, scene
+from sysdash.ui_state import INTERVALS_S, Page, Prompt, Scene, UiState, regex_hint, scene
 
 _SORT_HINT_S = 4.0
 _LINES_A_WHEEL_STEP = 3
 _POLL_S = 0.1
 _LEAST_TYPED = 20
 _HELP_COLUMNS = 92
+_HINTS = {
+    Prompt.PID: (
+        "Enter take  Esc cancel  empty clears",
+        "Enter take  Esc cancel",
+        "Esc cancel",
+    ),
+    Prompt.NAME: (
+        "case is ignored  Enter take  Esc cancel  empty clears",
+        "case is ignored  Enter take  Esc cancel",
+        "Enter take  Esc cancel",
+        "Esc cancel",
+    ),
+}
 
 Size = tuple[int, int]
 
@@ -259,10 +273,14 @@ class App:
                 self._change_interval([s for s in INTERVALS_S if s > state.interval_s][:1])
             case Command.FASTER:
                 self._change_interval([s for s in INTERVALS_S if s < state.interval_s][-1:])
+            case Command.OPEN | Command.FILTER_PROCESS if self._bring_back():
+                pass
             case Command.OPEN:
                 self._open()
             case Command.FILTER_PROCESS:
                 self._filter_process()
+            case Command.RELEASE:
+                self.slow.release()
             case Command.BACK:
                 self._back()
             case _:
@@ -275,7 +293,7 @@ class App:
 
     def _to_the_top(self) -> None:
         for panel in (self.top, self.callers, self.errnos, self.processes, self.errors):
-            panel.offset = 0
+            panel.scroll_to(0)
 
     def _offer_sorts(self) -> None:
         self.state.sorting = True
@@ -309,8 +327,24 @@ class App:
             self.state.interval_s = interval_s
             self.set_interval(interval_s)
 
+    def _bring_back(self) -> bool:
+        """Show the selected row instead of doing something with it, if it cannot be seen."""
+        panel = self.focused
+        if not isinstance(panel, TablePanel):
+            return False
+        chosen = panel.selected_index()
+        if chosen is None or panel.selection_on_show:
+            return False
+        panel.go_to(chosen)
+        return True
+
     def _open(self) -> None:
         state = self.state
+        panel = self.focused
+        if panel is self.slow and self.slow.selected is None:
+            panel = self.top
+        if not isinstance(panel, TablePanel) or not panel.selection_on_show:
+            return
         if self.focused is self.errors and self.errors.selected:
             nr, abi, *_ = self.errors.selected
             state.syscall = Syscall(nr, abi)
@@ -328,7 +362,7 @@ class App:
 
     def _filter_process(self) -> None:
         panel = self.focused
-        if isinstance(panel, ProcessesPanel) and panel.selected is not None:
+        if isinstance(panel, ProcessesPanel) and panel.selected and panel.selection_on_show:
             self.state.page = Page.DASHBOARD if not self.state.detail else self.state.page
             self.show(Filter(pid=panel.selected[0], name=self.state.filter.name))
 
@@ -451,8 +485,15 @@ class Root(urwid.Widget):
         if prompt is None:
             return None if self._app.keypress(key) else key
         binding = find(key, self._app.contexts)
-        if binding is None:
-            unused = self._edit.keypress((size[0],), key)
+        if binding is None or binding.command is Command.CLEAR_LINE:
+            before = self._edit.edit_text
+            unused = None
+            if binding is None:
+                unused = self._edit.keypress((size[0],), key)
+            else:
+                self._edit.set_edit_text("")
+            if self._edit.edit_text != before:
+                self._error = ""
             self._invalidate()
             return unused
         if binding.command is Command.ACCEPT:
@@ -486,8 +527,7 @@ class Root(urwid.Widget):
         pid = "" if shown.pid is None else str(shown.pid)
         now = {Prompt.PID: pid, Prompt.NAME: units.safe(shown.name or "")}[prompt]
         caption = f" {prompt.value}{f' (now {units.fit(now, 12)})' if now else ''}: "
-        hint = f"  {self._error or 'Enter take  Esc cancel  empty clears'} "
-        hint = units.fit(hint, max(columns - units.width(caption) - _LEAST_TYPED, 0))
+        hint = self._hint(prompt, columns - units.width(caption))
         style = "prompt.error" if self._error else "footer"
         return urwid.Columns(
             [
@@ -496,6 +536,19 @@ class Root(urwid.Widget):
                 (units.width(hint), urwid.Text((style, hint), wrap="clip")),
             ]
         )
+
+    def _hint(self, prompt: Prompt, columns: int) -> str:
+        """What is wrong with the text typed, or the longest hint that fits beside it."""
+        typed = self._edit.edit_text
+        if self._error:
+            least = min(units.width(typed) + 1, _LEAST_TYPED)
+            return units.fit(f"  {self._error} ", max(columns - least, 0))
+        hints = list(_HINTS[prompt])
+        about_regex = regex_hint(typed) if prompt is Prompt.NAME else ""
+        if about_regex:
+            hints = [about_regex, "a regular expression: /…/", "a regex: /…/"]
+        room = columns - max(units.width(typed) + 1, _LEAST_TYPED)
+        return next((f"  {hint} " for hint in hints if units.width(hint) + 3 <= room), "")
 
 
 def _is_too_small(size: Size) -> bool:

@@ -18,10 +18,12 @@ class Context(Enum):
     DASHBOARD = "dashboard"
     DETAIL = "one syscall"
     CALLERS = "one syscall's processes"
+    HELD = "slow calls, one selected"
     PROCESSES = "processes"
     ERRORS = "errors"
     LIVE = "running"
     PAUSED = "paused"
+    SORTED = "dashboard, one syscall, processes"
     FILTERED = "with a filter"
     SORTING = "right after s"
     PROMPT = "prompt"
@@ -56,6 +58,8 @@ class Command(Enum):
     FASTER = auto()
     HELP = auto()
     CLOSE_HELP = auto()
+    RELEASE = auto()
+    CLEAR_LINE = auto()
     ACCEPT = auto()
     CANCEL = auto()
     QUIT = auto()
@@ -148,6 +152,14 @@ BINDINGS: tuple[Binding, ...] = (
         80,
     ),
     Binding(
+        ("esc", "home"),
+        Command.RELEASE,
+        Context.HELD,
+        "to the newest slow calls, and follow them again",
+        "follow",
+        88,
+    ),
+    Binding(
         ("r",),
         Command.SORT_RATE,
         Context.SORTING,
@@ -171,14 +183,21 @@ BINDINGS: tuple[Binding, ...] = (
         "total",
         95,
     ),
-    Binding(("s", "f6"), Command.SORT_NEXT, _A, "next sort: rate, latency, total", "sort", 60),
+    Binding(
+        ("s", "f6"),
+        Command.SORT_NEXT,
+        Context.SORTED,
+        "next sort: rate, latency, total",
+        "sort",
+        60,
+    ),
     Binding(("I",), Command.SORT_INVERT, _A, "invert the sort", "invert", 10),
     Binding(("p",), Command.PROMPT_PID, _A, "filter by process ID (empty clears)", "pid", 50),
     Binding(
         ("/", "f4"),
         Command.PROMPT_NAME,
         _A,
-        "filter by process name: part of it, or /regular expression/ (empty clears)",
+        "filter by process name: part of it in any case, or /regular expression/ (empty clears)",
         "name",
         50,
     ),
@@ -203,6 +222,7 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(("?", "h", "f1"), Command.HELP, _A, "help", "help", 92),
     Binding(("q", "f10"), Command.QUIT, _A, "quit", "quit", 91),
     Binding(("enter",), Command.ACCEPT, Context.PROMPT, "take what was typed", "take", 90),
+    Binding(("ctrl u",), Command.CLEAR_LINE, Context.PROMPT, "clear the line"),
     Binding(("esc",), Command.CANCEL, Context.PROMPT, "leave everything as it was", "cancel", 90),
     Binding(("up", "k"), Command.UP, Context.HELP, "scroll up"),
     Binding(("down", "j"), Command.DOWN, Context.HELP, "scroll down"),
@@ -234,6 +254,7 @@ _LABELS = {
     " ": "Space",
     "tab": "Tab",
     "ctrl l": "Ctrl-L",
+    "ctrl u": "Ctrl-U",
 }
 
 

@@ -537,11 +537,14 @@ class View:
         return aggregate(self.calls, ("pid", "comm"))
 
     @cached_property
+    def failed(self) -> Table:
+        """Failed calls, by every key."""
+        return self.calls.select(self.calls.errno > 0)
+
+    @cached_property
     def by_error(self) -> Table:
-        """Failed calls by (syscall, errno, pid, comm)."""
-        return aggregate(
-            self.calls.select(self.calls.errno > 0), ("syscall", "errno", "pid", "comm")
-        )
+        """Failed calls by (syscall, errno, comm)."""
+        return aggregate(self.failed, ("syscall", "errno", "comm"))
 
     def of_syscall(self, syscall: Syscall) -> Table:
         """The calls of one syscall, by every key."""

@@ -65,6 +65,11 @@ class UiState:
     prompt: Prompt | None = None
     help: bool = False
 
+    @property
+    def sorted_by(self) -> str:
+        """What the main table is ordered by: errors are always by their rate."""
+        return "rate" if self.page is Page.ERRORS and not self.detail else self.sort
+
     def contexts(self, panel: Context | None = None) -> list[Context]:
         """The contexts in which keys are looked up now, the most special first.
 
@@ -77,6 +82,8 @@ class UiState:
         where = Context.DETAIL if self.detail else Context[self.page.name]
         pace = Context.PAUSED if self.paused else Context.LIVE
         contexts = [where, pace, Context.ALWAYS]
+        if where is not Context.ERRORS:
+            contexts.insert(1, Context.SORTED)
         if panel is not None:
             contexts.insert(0, panel)
         if self.filter:
@@ -84,6 +91,17 @@ class UiState:
         if self.sorting:
             contexts.insert(0, Context.SORTING)
         return contexts
+
+
+def regex_hint(name: str, before: str = "") -> str:
+    """How to write a regular expression, after ``before``, if a name looks like an attempt at one.
+
+    Empty if it does not, or is one.
+    """
+    is_one = len(name) > 1 and name.startswith("/") and name.endswith("/")
+    if is_one or not (name.startswith("/") or set(name) & set("|^$[]()*+?\\")):
+        return ""
+    return f"{before}a regular expression goes between slashes: /…/"
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +113,14 @@ class Scene:
 
     past: Past
     view: View
+
+    @property
+    def nothing(self) -> str:
+        """What to say where the filter leaves no calls at all; empty if there are some."""
+        shown = self.view.filter
+        if not shown or len(self.view.calls):
+            return ""
+        return f"no process matches the filter{regex_hint(shown.name or '', '; ')}"
 
     @cached_property
     def slow(self) -> list[SlowCall]:

@@ -125,7 +125,7 @@ def test_filter_by_pid(driver: Driver) -> None:
     assert "filter pid 4242" in driver.lines()[0]
     # read stays selected, though this process makes none.
     assert driver.names() == ["write", "read"]
-    assert re.search(r"processes +1 of 212", driver.text())
+    assert re.search(r"processes +1 ", driver.text())
     assert "Ctrl-L clear" in driver.lines()[-1]
     driver.press("p")
     assert "(now 4242)" in driver.lines()[-1]
@@ -174,6 +174,53 @@ def test_what_cannot_be_is_said_and_kept(
     driver.press("esc")
     assert complaint not in driver.text()
     assert driver.app.state.prompt is None
+
+
+def test_a_line_is_cleared_and_a_complaint_goes_with_its_text(driver: Driver) -> None:
+    driver.press("p")
+    driver.type("abc")
+    driver.press("enter")
+    assert "a PID is a number" in driver.lines()[-1]
+    driver.press("left")
+    assert "a PID is a number" in driver.lines()[-1]
+    driver.type("1")
+    assert "a PID is a number" not in driver.lines()[-1]
+    driver.press("enter", "ctrl u")
+    assert "a PID is a number" not in driver.lines()[-1]
+    driver.type("4242")
+    driver.press("enter")
+    assert driver.app.state.filter == Filter(pid=4242)
+
+
+@pytest.mark.parametrize("columns", range(60, 140, 7))
+@pytest.mark.parametrize("key", ["p", "/"])
+def test_hints_in_a_prompt_are_never_cut(driver: Driver, key: str, columns: int) -> None:
+    driver.size = (columns, 24)
+    driver.press(key)
+    for typed in ("", "a", "bc|d", "efghijklmnopqrstuvwxyz"):
+        driver.type(typed)
+        assert "…" not in driver.lines()[-1].replace("/…/", "")
+    driver.press("ctrl u")
+    assert "Esc cancel" in driver.lines()[-1]
+    assert ("empty clears" in driver.lines((140, 24))[-1]) is True
+
+
+def test_a_prompt_says_how_to_write_an_expression(driver: Driver) -> None:
+    driver.size = (120, 24)
+    driver.press("/")
+    assert "case is ignored" in driver.lines()[-1]
+    driver.type("/^ja")
+    assert "a regular expression: /…/" in driver.lines((80, 24))[-1]
+    assert "a regular expression goes between slashes: /…/" in driver.lines()[-1]
+    driver.type("/")
+    assert "between slashes" not in driver.lines()[-1]
+
+
+def test_a_long_complaint_has_the_room_of_the_hint(driver: Driver) -> None:
+    driver.press("/")
+    driver.type("/[/")
+    driver.press("enter")
+    assert "not a regular expression: unterminated character set" in driver.lines()[-1]
 
 
 def test_what_cannot_be_shown_cannot_be_typed(driver: Driver) -> None:
@@ -381,6 +428,26 @@ def test_a_selected_slow_call_stays_while_newer_ones_come() -> None:
     assert any(" poll " in line for line in driver.lines())
 
 
+@pytest.mark.parametrize("key", ["esc", "home"])
+@pytest.mark.parametrize("detail", [False, True])
+def test_held_slow_calls_say_so_and_are_released(key: str, detail: bool) -> None:
+    driver = Driver(typical())
+    driver.press(*["enter", "tab", "tab"] if detail else ["tab"], "down")
+    assert ": held " in driver.text()
+    assert "Esc follow" in driver.lines()[-1]
+    driver.add(snapshot(CALLS, [Slow("read", 10**9)] * 312, second=2))
+    assert ": held, 312 newer " in driver.text()
+    driver.press(key)
+    assert driver.app.state.detail == detail
+    assert "held" not in driver.text()
+    assert driver.app.slow.selected is None
+    driver.add(snapshot(CALLS, [Slow("read", 7 * 10**9)], second=3))
+    assert "7.00s" in driver.text()
+    # Now Esc is free again for what it does otherwise.
+    driver.press("esc")
+    assert " Top syscalls" in driver.text()
+
+
 def test_the_newest_slow_calls_are_on_show_when_none_is_selected() -> None:
     driver = Driver(typical())
     driver.add(snapshot(CALLS, [Slow("poll", 10**9)], second=2))
@@ -444,9 +511,64 @@ def test_clicks_beside_the_rows_do_nothing(driver: Driver) -> None:
 def test_the_wheel_scrolls_without_selecting() -> None:
     driver = ranked(MANY)
     driver.click(5, 5, button=5)
-    assert driver.names() == ["read", *MANY[4:13]]
+    assert driver.names() == MANY[3:13]
+    assert "▸" not in driver.text()
     driver.click(5, 5, button=4)
     assert driver.names() == MANY[:10]
+
+
+def test_the_wheel_hides_no_row_and_a_key_comes_back_to_the_selection() -> None:
+    driver = ranked(MANY)
+    driver.press("down")
+    driver.add(snapshot([Calls(n, 1000 - i) for i, n in enumerate(MANY) if n != "write"], second=2))
+    assert driver.names()[-1] == "write"
+    seen = set(driver.names())
+    for _ in range(3):
+        driver.click(5, 5, button=5)
+        seen.update(driver.names())
+    assert seen == set(MANY)
+    assert driver.names()[-1] == "write"
+    assert re.search(r"▸write .* 0/s", driver.selected())
+    driver.click(5, 5, button=4)
+    assert "▸" not in driver.text()
+    # What cannot be seen is shown, not opened.
+    driver.press("enter")
+    assert "▸write" in driver.selected()
+    assert not driver.app.state.detail
+    driver.click(5, 5, button=4)
+    driver.press("up")
+    assert "▸fcntl" in driver.selected()
+
+
+@pytest.mark.parametrize("where", [["v"], ["enter"]])
+def test_the_selection_moves_on_when_its_process_is_gone(where: list[str]) -> None:
+    def some(*pids: int) -> list[Calls]:
+        return [Calls("read", 100 - pid, pid=pid) for pid in pids]
+
+    driver = Driver(snapshot(some(1, 2, 3, 4)))
+    driver.press(*where, "down", "down")
+    assert re.match(r"│▸ +3 ", driver.selected())
+    driver.add(snapshot(some(1, 2, 4), second=2))
+    assert re.match(r"│▸ +4 ", driver.selected())
+    driver.add(snapshot(some(1, 2), second=3))
+    assert re.match(r"│▸ +2 ", driver.selected())
+    driver.add(snapshot([], second=4))
+    driver.press("enter")
+    assert driver.app.state.filter == Filter()
+    driver.add(snapshot(some(7, 2, 8), second=5))
+    assert re.match(r"│▸ +2 ", driver.selected())
+    driver.press("enter")
+    assert driver.app.state.filter == Filter(pid=2)
+
+
+def test_the_selection_moves_on_when_its_error_is_gone() -> None:
+    driver = Driver(typical())
+    driver.press("v", "v", "down")
+    assert "▸ENOENT" in driver.selected()
+    driver.add(snapshot([call for call in CALLS if call.errno != 2], second=2))
+    assert "▸ETIMEDOUT" in driver.selected()
+    driver.press("enter")
+    assert " Processes in futex " in driver.text()
 
 
 def test_clicks_in_tables_and_help(driver: Driver) -> None:

@@ -25,8 +25,8 @@ PROMISED = [
     ("esc", Context.DETAIL, Command.BACK),
     ("esc", Context.PROCESSES, Command.BACK),
     ("backspace", Context.ERRORS, Command.BACK),
-    ("s", Context.DASHBOARD, Command.SORT_NEXT),
-    ("f6", Context.DASHBOARD, Command.SORT_NEXT),
+    ("s", Context.SORTED, Command.SORT_NEXT),
+    ("f6", Context.SORTED, Command.SORT_NEXT),
     ("r", Context.SORTING, Command.SORT_RATE),
     ("l", Context.SORTING, Command.SORT_LATENCY),
     ("t", Context.SORTING, Command.SORT_TOTAL),
@@ -80,6 +80,30 @@ def test_contexts_follow_the_state() -> None:
     assert Context.ERRORS in paused
     assert Context.LIVE not in paused
     assert UiState(detail=True, sorting=True).contexts()[0] is Context.SORTING
+
+
+def test_errors_are_always_by_rate_and_offer_no_sort() -> None:
+    for key in ("s", "f6"):
+        assert keys.find(key, UiState(page=Page.ERRORS).contexts()) is None
+        for state in (UiState(), UiState(page=Page.PROCESSES), UiState(detail=True)):
+            binding = keys.find(key, state.contexts())
+            assert binding is not None
+            assert binding.command is Command.SORT_NEXT
+
+
+def test_a_held_list_is_released_before_anything_else() -> None:
+    for state in (UiState(), UiState(detail=True)):
+        for key in ("esc", "home"):
+            binding = keys.find(key, state.contexts(Context.HELD))
+            assert binding is not None
+            assert binding.command is Command.RELEASE
+
+
+def test_the_line_of_a_prompt_can_be_cleared() -> None:
+    binding = keys.find("ctrl u", [Context.PROMPT])
+    assert binding is not None
+    assert binding.command is Command.CLEAR_LINE
+    assert keys.label("ctrl u") == "Ctrl-U"
 
 
 def test_a_panel_s_own_keys_hold_while_nothing_covers_it() -> None:

@@ -36,7 +36,7 @@ def header(scene: Scene | None, state: UiState, columns: int) -> Line:
     mode = "PAUSED" if state.paused else state.mode
     badge = {"PAUSED": "badge.paused", "REPLAY": "badge.replay"}.get(mode, "badge.live")
     pace: Line = [(badge, f" {mode} {seconds(state.interval_s)} ")]
-    sort: Line = [("header", f"{state.sort} ↑" if state.inverted else state.sort)]
+    sort: Line = [("header", f"{state.sorted_by} ↑" if state.inverted else state.sorted_by)]
     shown: Line = [("header.name" if state.filter else "header", filter_text(state.filter))]
     if state.limits:
         shown += [("header.dim", ", only "), ("header", units.safe(state.limits))]

@@ -25,9 +25,6 @@ class Panel(urwid.Widget):
     focusable = True
     """Whether Tab stops here."""
 
-    context: Context | None = None
-    """Where the keys are that hold only while this panel has the focus."""
-
     def __init__(self, state: UiState) -> None:
         super().__init__()
         self.state = state
@@ -38,9 +35,18 @@ class Panel(urwid.Widget):
         self.scene = scene
         self.state = state
 
+    @property
+    def context(self) -> Context | None:
+        """Where the keys are that hold now only while this panel has the focus."""
+        return None
+
     def title(self) -> str:
         """The text in the border."""
         raise NotImplementedError
+
+    def part(self) -> str:
+        """Which part of its items is on show, such as ``4-13 of 57``; empty for all of them."""
+        return ""
 
     def headings(self, columns: int) -> Line:  # noqa: ARG002  (for those that have some)
         """What stands in the border above the panel, ``columns`` wide or empty.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from typing_extensions import override
 
 from sysdash import syscalls, units
@@ -15,20 +16,28 @@ from sysdash.ui_state import Scene
 
 
 class ErrorsPanel(GroupedPanel):
-    """Failed calls by syscall, errno and process."""
+    """Failed calls by syscall, errno and process name, always in the order of their rate.
 
-    identity: tuple[str, ...] = ("nr", "abi", "errno", "pid", "comm")
+    Not by PID, for many errors are those of processes that end at once.
+    """
+
+    identity: tuple[str, ...] = ("nr", "abi", "errno", "comm")
     columns: tuple[Column, ...] = (
         Column("errno", "errno", 10, 16, rank=0, share=1),
         Column("name", "syscall", 12, 20, rank=0, share=2),
-        Column("comm", "process", 12, 18, rank=2, share=2),
-        Column("pid", "pid", 7, align=">", rank=3),
+        Column("comm", "process", 15, 18, rank=2, share=2),
+        Column("procs", "procs", 5, align=">", rank=3),
         Column("bar", "", 4, 120, rank=5, share=8),
         Column("rate", "errors/s", 8, align=">", rank=1),
         replace(P99, rank=5),
         TOTAL,
     )
     empty = "no call failed in this interval"
+
+    @property
+    @override
+    def sort(self) -> str:
+        return "rate"
 
     @override
     def title(self) -> str:
@@ -47,9 +56,19 @@ class ErrorsPanel(GroupedPanel):
                 return [("name", row.syscall.name if row.syscall else "")]
             case "comm":
                 return [("text", row.comm or "")]
-            case "pid":
-                return [("dim", str(row.pid))]
+            case "procs":
+                return [("dim", units.count(self._processes(index), item.width))]
         return super().own_cell(item, row, index)
+
+    def _processes(self, index: int) -> int:
+        """How many processes a row's calls come from."""
+        if self.scene is None or self.table is None:
+            return 0
+        failed = self.scene.view.failed
+        mine = np.arange(len(failed))
+        for name in self.identity:
+            mine = mine[getattr(failed, name)[mine] == getattr(self.table, name)[index]]
+        return len(np.unique(failed.pid[mine]))
 
 
 class ErrnosPanel(ErrorsPanel):

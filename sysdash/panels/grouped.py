@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from sysdash import units
-from sysdash.model import Row, Table
+from sysdash.model import Row, Syscall, Table
 from sysdash.panels.cells import Line, blank, graded_bar, time_per_second
 from sysdash.panels.table import Column, Placed, TablePanel
 from sysdash.ui_state import Scene, UiState
@@ -38,13 +38,22 @@ class GroupedPanel(TablePanel):
     identity: tuple[str, ...] = ()
     """The table's columns that tell its rows apart."""
 
+    waits = False
+    """Whether the selection stays on what has gone, until it comes back."""
+
     def __init__(self, state: UiState) -> None:
         super().__init__(state)
         self.table: Table | None = None
         self.order: list[int] = []
-        self._made_of: object = None
+        self._made_of: tuple[Scene | None, Syscall | None, str, bool] | None = None
         self._largest = 0.0
         self._chosen: Identity | None = None
+        self._place = 0
+
+    @property
+    def sort(self) -> str:
+        """What the rows are ordered by, see :data:`sysdash.limits.SORTS`."""
+        return self.state.sort
 
     # --- What a subclass provides ---
 
@@ -64,7 +73,7 @@ class GroupedPanel(TablePanel):
 
     @property
     def selected(self) -> Identity | None:
-        """The selected row's identity, which it keeps while there is no such row."""
+        """The selected row's identity, kept while there are no rows at all."""
         return self._chosen
 
     @selected.setter
@@ -76,19 +85,25 @@ class GroupedPanel(TablePanel):
     @override
     def update(self, scene: Scene | None, state: UiState) -> None:
         super().update(scene, state)
-        made_of = (scene, state.syscall, state.sort, state.inverted)
+        made_of = (scene, state.syscall, self.sort, state.inverted)
         if made_of == self._made_of:
             return
+        same = self._made_of is not None and self._made_of[1] == state.syscall
+        before = self._place if same else 0
         self._made_of = made_of
         self.table = self.grouped(scene) if scene else None
         self.order = []
         if self.table is not None and len(self.table):
-            self.order = self.table.order(state.sort, inverted=state.inverted)
+            self.order = self.table.order(self.sort, inverted=state.inverted)
             first = self.order[-1 if state.inverted else 0]
-            self._largest = float(getattr(self.table, _SORTED_BY[state.sort])[first])
+            self._largest = float(getattr(self.table, _SORTED_BY[self.sort])[first])
+            chosen = self.selected
             # What only happened to be first gives way, so that one sees something happen.
-            if self.selected is None or (not state.pinned and self.find(self.selected) is None):
+            if chosen is None or (not state.pinned and self.find(chosen) is None):
                 self.select(0)
+            elif not self.waits and self.find(chosen) is None:
+                self.select(min(before, len(self.order) - 1))
+            self._place = self.selected_index() or 0
 
     @override
     def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
@@ -98,6 +113,10 @@ class GroupedPanel(TablePanel):
                 [("text", " " * left), ("dim", _LOADING)]
             ]
         return super().lines(columns, rows, focus)
+
+    @override
+    def why_empty(self) -> str:
+        return (self.scene.nothing if self.scene else "") or self.empty
 
     @override
     def length(self) -> int:
@@ -122,6 +141,7 @@ class GroupedPanel(TablePanel):
         if self.table is not None:
             values = (getattr(self.table, name)[self.order[index]] for name in self.identity)
             self.selected = tuple(value.item() for value in values)
+            self._place = index
 
     @override
     def cells(self, indices: Sequence[int], placed: Sequence[Placed]) -> list[list[Line]]:
@@ -141,7 +161,7 @@ class GroupedPanel(TablePanel):
         seconds = interval_s or 1.0
         match item.column.name:
             case "bar":
-                value = float(getattr(row, _SORTED_BY[self.state.sort]))
+                value = float(getattr(row, _SORTED_BY[self.sort]))
                 share = value / self._largest if self._largest > 0 else 0.0
                 return graded_bar(share, item.width)
             case "rate":

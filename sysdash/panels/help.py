@@ -46,10 +46,13 @@ NOTES: dict[str, str] = {
         """,
     "Filters": """
         The prompts choose what is shown of everything that is collected, so clearing them loses
-        nothing. What was limited when sysdash was started stands in the header after "only".
+        nothing. A name is a part of the process's name, in any case; a regular expression goes
+        between slashes, and there case matters. What was limited when sysdash was started stands
+        in the header after "only".
         """,
     "Processes": """
-        Those that made calls in the window, of all that are alive.
+        Those that made calls in the window; some of them may have ended since. "alive now" counts
+        all that were there at its end.
         """,
     "Lost": f"""
         Calls that are missing in the numbers since the start: {_losses(missing=True)}. 0 means

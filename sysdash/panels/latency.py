@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log2
+
 from typing_extensions import override
 
 from sysdash import units
@@ -18,14 +21,24 @@ _STATISTICS_WIDTH = 24
 _NARROW = 45
 
 
-def merged(octaves: list[Octave], rows: int) -> list[Octave]:
-    """The histogram in at most ``rows`` steps: the neighbours with the fewest calls become one.
+def merged(octaves: list[Octave], rows: int, marks_ns: Sequence[float] = ()) -> list[Octave]:
+    """The histogram in at most ``rows`` steps: neighbours become one, and nothing is left out.
 
-    So the steps stay fine where the calls are, and nothing is left out.
+    First those that are few octaves and have few calls, so that the steps stay fine where the calls
+    are and the tail is not all in one; last those that would put different ``marks_ns``, latencies,
+    into one step.
     """
     steps = list(octaves)
+
+    def cost(i: int) -> tuple[bool, float]:
+        (low, _, first), (middle, high, second) = steps[i], steps[i + 1]
+        below = any(value < middle and step_of(steps, value) == i for value in marks_ns)
+        above = any(value >= middle and step_of(steps, value) == i + 1 for value in marks_ns)
+        span = log2(high) - log2(max(low, 1))
+        return below and above, span * (1 + log2(1 + first + second))
+
     while len(steps) > max(rows, 1):
-        i = min(range(len(steps) - 1), key=lambda i: steps[i][2] + steps[i + 1][2])
+        i = min(range(len(steps) - 1), key=cost)
         (low, _, first), (_, high, second) = steps[i], steps[i + 1]
         steps[i : i + 2] = [(low, high, first + second)]
     return steps
@@ -91,6 +104,8 @@ class LatencyPanel(Panel):
         if self.scene is None or self.state.syscall is None:
             return []
         row = self._row()
+        if row is None and self.scene.nothing:
+            return []
         if row is None:
             return [[("dim", f" {self.state.syscall.name} made no calls in this interval")]]
         untimed = row.count - row.timed
@@ -113,7 +128,7 @@ class LatencyPanel(Panel):
         return self._chart(row, columns, rows - len(note)) + note
 
     def _chart(self, row: Row, columns: int, rows: int) -> list[Line]:
-        steps = merged(octaves(row.hist), rows)
+        steps = merged(octaves(row.hist), rows, [value for _, value in self._quantiles(row)])
         if not steps:
             return []
         marks: list[list[str]] = [[] for _ in steps]

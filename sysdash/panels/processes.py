@@ -23,7 +23,8 @@ class ProcessesPanel(GroupedPanel):
     identity: tuple[str, ...] = ("pid", "comm")
     columns: tuple[Column, ...] = (
         Column("pid", "pid", 7, align=">", rank=0),
-        Column("comm", "process", 12, 18, rank=0, share=2),
+        # Names have 15 characters, which are worth more than a bar.
+        Column("comm", "process", 12, 18, rank=0, share=100),
         Column("bar", "", 6, 120, rank=5, share=6),
         RATE,
         ERRORS,
@@ -76,10 +77,14 @@ class ProcessesPanel(GroupedPanel):
 class CallersPanel(ProcessesPanel):
     """The processes that make the selected syscall."""
 
-    context = Context.CALLERS
     columns: tuple[Column, ...] = tuple(
         column for column in ProcessesPanel.columns if column.name != "calls"
     )
+
+    @property
+    @override
+    def context(self) -> Context | None:
+        return Context.CALLERS
 
     @override
     def grouped(self, scene: Scene) -> Table:

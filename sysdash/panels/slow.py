@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from typing_extensions import override
 
 from sysdash import syscalls, units
+from sysdash.keys import Context
 from sysdash.model import SlowCall
 from sysdash.panels.cells import Line
-from sysdash.panels.table import Column, Placed, TablePanel, place
+from sysdash.panels.table import Column, Placed, TablePanel
 from sysdash.ui_state import Scene, UiState
 
 
@@ -35,17 +35,18 @@ class SlowPanel(TablePanel):
     """Calls over their threshold, newest first.
 
     Nothing is selected at first, and the newest are on show. A call that is selected stays, and
-    stays where it is on the screen, while newer ones come.
+    stays where it is on the screen, while newer ones come: the list is held until it is released.
     """
 
     columns: tuple[Column, ...] = (
         Column("time", "", 8, rank=0),
-        Column("name", "", 10, rank=1),
+        Column("name", "", 15, 22, rank=1, share=20),
         Column("duration", "took", 6, align=">", rank=2),
-        Column("comm", "process", 8, rank=3),
-        Column("ids", "pid/tid", 7, rank=4),
-        Column("result", "result", 6, align=">", rank=5),
-        Column("args", "arguments", 9, 400, rank=6, share=1),
+        Column("comm", "process", 8, 16, rank=3, share=40),
+        # Two of the largest numbers.
+        Column("ids", "pid/tid", 15, rank=4),
+        Column("result", "result", 9, 12, align=">", rank=5, share=20),
+        Column("args", "arguments", 9, 400, rank=6, share=2),
     )
 
     def __init__(self, state: UiState, format_args: Callable[[SlowCall], str] = registers) -> None:
@@ -76,8 +77,23 @@ class SlowPanel(TablePanel):
     @override
     def title(self) -> str:
         if self.state.detail and self.state.syscall:
-            return f"Slow calls {self.state.syscall.name}"
-        return "Slow calls"
+            title = f"Slow calls {self.state.syscall.name}"
+        else:
+            title = "Slow calls"
+        newer = self.selected_index()
+        if newer is None:
+            return title
+        return f"{title}: held, {units.count(newer, 6)} newer" if newer else f"{title}: held"
+
+    @property
+    @override
+    def context(self) -> Context | None:
+        return Context.HELD if self.selected_index() is not None else None
+
+    def release(self) -> None:
+        """Select nothing and follow the newest again."""
+        self.selected = None
+        self.scroll_to(0)
 
     @override
     def length(self) -> int:
@@ -92,22 +108,6 @@ class SlowPanel(TablePanel):
     @override
     def select(self, index: int) -> None:
         self.selected = self._calls[index]
-
-    @override
-    def placed(self, columns: int) -> list[Placed]:
-        # These are as wide as what is on show, so that the arguments get all that can be spared.
-        on_show = [self._calls[i] for i in self.window(self.rows_on_show)]
-        longest = {
-            "name": max((units.width(call.syscall.name) for call in on_show), default=0),
-            "comm": max((units.width(call.comm) for call in on_show), default=0),
-            "ids": max((len(_ids(call)) for call in on_show), default=0),
-            "result": max((len(result(call)) for call in on_show), default=0),
-        }
-        fitted = [
-            replace(column, least=max(column.least, min(longest.get(column.name, 0), 22)))
-            for column in self.columns
-        ]
-        return place(fitted, columns - 2)
 
     @override
     def cells(self, indices: Sequence[int], placed: Sequence[Placed]) -> list[list[Line]]:

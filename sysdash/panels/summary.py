@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,11 +67,6 @@ def losses(lost: Mapping[str, int]) -> dict[str, int]:
     return {kind: count for kind, count in merged.items() if count}
 
 
-def _fitting(choices: Sequence[tuple[str, str]], columns: int) -> tuple[str, str]:
-    """The first name and value that fit, a space between them; the last, if none does."""
-    return next((pair for pair in choices if sum(map(units.width, pair)) < columns), choices[-1])
-
-
 class SummaryPanel(Panel):
     """Totals of the interval for what is shown, and facts about the machine and sysdash.
 
@@ -119,15 +114,6 @@ class SummaryPanel(Panel):
 
         totals, snapshot = scene.view.totals, scene.view.snapshot
         host = snapshot.host
-        callers, alive = units.count(totals.processes, 6), units.count(host.processes, 6)
-        processes = _fitting(
-            [
-                ("processes", f"{callers} of {alive}"),
-                ("processes", f"{callers}/{alive}"),
-                ("active", callers),
-            ],
-            columns - 2,
-        )
         cpu, memory = f"{100 * host.self_cpu:.1f}%", units.bytes_(host.self_bytes)
         entries: list[Entry] = [
             (_ALWAYS, pair("syscalls/s", units.rate(totals.rate), "strong")),
@@ -146,7 +132,9 @@ class SummaryPanel(Panel):
             (7, [("dim", " (by kind of call)")]),
             (8, []),
             (3, pair("kernel CPU", f"{100 * host.kernel_cpu:.0f}%")),
-            (4, pair(*processes)),
+            (4, self._count(columns, "processes", totals.processes)),
+            # Not "of" these: callers that have ended since are not among them.
+            (6, self._count(columns, "alive now", host.processes)),
             (
                 _ALWAYS,
                 self._count(columns, "slow calls", totals.slow, "warn" if totals.slow else "text"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,8 +75,9 @@ class TablePanel(Panel):
     """A scrolling table.
 
     The selection is an item's key, not a row: it stays on the item wherever that goes. If new data
-    carry it out of the rows on show, it is shown on the first or last of them, so that neither the
-    selection nor the top of the table is ever lost from sight.
+    carry it out of the rows on show, the first or last line is kept for it, so that neither the
+    selection nor the top of the table is lost from sight. Only the wheel leaves it behind, until
+    the next key comes back to it.
     """
 
     columns: tuple[Column, ...] = ()
@@ -85,8 +87,13 @@ class TablePanel(Panel):
         super().__init__(state)
         self.offset = 0
         self.rows_on_show = 1
+        self._left_behind = False
 
     # --- What a subclass provides ---
+
+    def why_empty(self) -> str:
+        """What to say where there are no items."""
+        return self.empty
 
     def length(self) -> int:
         """How many items there are."""
@@ -112,12 +119,30 @@ class TablePanel(Panel):
         self.offset = max(0, min(self.offset, count - rows))
         window = list(range(self.offset, min(count, self.offset + rows)))
         chosen = self.selected_index()
-        if window and chosen is not None:
+        if window and chosen is not None and not self._left_behind:
             if chosen < window[0]:
                 window[0] = chosen
             elif chosen > window[-1]:
                 window[-1] = chosen
         return window
+
+    def scroll_to(self, offset: int) -> None:
+        """Show the items from a place on, and the selected one."""
+        self.offset = offset
+        self._left_behind = False
+
+    @property
+    def selection_on_show(self) -> bool:
+        """Whether there is a selected item and its row is among those on show."""
+        return self.selected_index() in self.window(self.rows_on_show)
+
+    @override
+    def part(self) -> str:
+        count = self.length()
+        window = self.window(self.rows_on_show)
+        if len(window) >= count:
+            return ""
+        return f"{self.offset + 1}\u2013{self.offset + len(window)} of {count}"
 
     def placed(self, columns: int) -> list[Placed]:
         """The columns for a panel's width, without the pointer's and the margin's."""
@@ -137,7 +162,10 @@ class TablePanel(Panel):
         self.rows_on_show = max(rows, 1)
         window = self.window(rows)
         if not window:
-            return [[("dim", f" {self.empty}")]] if self.scene else []
+            if self.scene is None:
+                return []
+            wrapped = textwrap.wrap(self.why_empty(), max(columns - 2, 10))
+            return [[("dim", f" {part}")] for part in wrapped]
         chosen = self.selected_index()
         placed = self.placed(columns)
         result = []
@@ -161,8 +189,8 @@ class TablePanel(Panel):
     def _position(self) -> int | None:
         """The selected item's place, taking one that is shown at an end as standing there."""
         chosen = self.selected_index()
-        if chosen is None or not self.length():
-            return None
+        if chosen is None or self._left_behind or not self.length():
+            return chosen
         return max(self.offset, min(chosen, self.offset + self.rows_on_show - 1, self.length() - 1))
 
     def go_to(self, index: int) -> None:
@@ -171,7 +199,7 @@ class TablePanel(Panel):
         if not count:
             return
         index = max(0, min(index, count - 1))
-        self.offset = max(index - self.rows_on_show + 1, min(self.offset, index))
+        self.scroll_to(max(index - self.rows_on_show + 1, min(self.offset, index)))
         self.select(index)
 
     @override
@@ -203,7 +231,12 @@ class TablePanel(Panel):
         window = self.window(self.rows_on_show)
         if row < len(window):
             self.select(window[row])
+            self._left_behind = False
 
     @override
     def wheel(self, steps: int) -> None:
         self.offset = max(0, min(self.offset + steps, self.length() - self.rows_on_show))
+        chosen = self.selected_index()
+        self._left_behind = (
+            chosen is not None and not self.offset <= chosen < self.offset + self.rows_on_show
+        )

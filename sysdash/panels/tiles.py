@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, canvas
+from sysdash.panels.cells import Line, canvas, width
 
 Box = tuple[int, int, int, int]
 """Column, row, columns and rows of a panel's inside. Neighbours share the border between them."""
@@ -133,17 +133,21 @@ class Tiles(urwid.Widget):
         x, _, w, _ = tile.box
         text = units.fit(f" {tile.panel.title()} ", w)
         style = "title.focus" if has_focus else "title"
+        title: Line = [(style, text)]
         end = units.width(text)
-        placed: list[tuple[int, int, Line]] = [(x, end, [(style, text)])]
-        headings = tile.panel.headings(w)
-        plain = "".join(part for _, part in headings)
+        headings: list[tuple[int, int, Line]] = []
+        plain = "".join(part for _, part in tile.panel.headings(w))
         for found in re.finditer(r"\S+(?: \S+)*", plain):
             start, stop = found.start() - 1, found.end() + 1
             if start >= end and stop <= w:
                 label = found.group()
-                placed.append((x + start, stop - start, [("heading", f" {label} ")]))
+                headings.append((x + start, stop - start, [("heading", f" {label} ")]))
                 end = stop
-        return placed
+        room = (headings[0][0] - x if headings else w) - units.width(text)
+        part = tile.panel.part()
+        if part and units.width(part) < room:
+            title.append(("heading", f"{part} "))
+        return [(x, width(title), title), *headings]
 
     def tile_at(self, column: int, row: int) -> Tile | None:
         """The tile whose inside or title is at a cell."""

@@ -49,6 +49,7 @@ class TopPanel(GroupedPanel):
     """
 
     identity: tuple[str, ...] = ("nr", "abi")
+    waits = True
     columns: tuple[Column, ...] = (
         Column("name", "", 13, 22, rank=0, share=3),
         Column("bar", "", 8, 60, rank=4, share=7),
@@ -93,7 +94,9 @@ class TopPanel(GroupedPanel):
         self.state.syscall = Syscall(*chosen)
 
     def _absent(self) -> bool:
-        return self.selected is not None and self.find(self.selected) is None
+        if self.scene is None or self.scene.nothing or self.selected is None:
+            return False
+        return self.find(self.selected) is None
 
     @override
     def length(self) -> int:
