@@ -43,7 +43,7 @@ class UiState:
         page: the view.
         detail: whether the selected syscall is opened.
         syscall: the selected syscall; stays selected while it makes no calls.
-        pinned: the user has done something: what is selected was not just the first to come.
+        pinned: the user has done something: what is selected stays selected, wherever it moves.
         paused: the picture stands still.
         sorting: ``s`` was the last key.
         prompt: the open prompt.

@@ -379,16 +379,18 @@ def test_back_to_the_dashboard(driver: Driver, key: str) -> None:
     assert " Top syscalls " in driver.text()
 
 
-def test_the_first_selection_gives_way_until_a_key_is_pressed() -> None:
+def test_the_first_row_is_selected_until_a_key_is_pressed() -> None:
     driver = Driver(snapshot([Calls("exit_group", 1)]))
     driver.add(snapshot([Calls("read", 5), Calls("write", 4)], second=2))
     assert driver.names() == ["read", "write"]
     assert "▸read" in driver.selected()
     driver.add(snapshot([Calls("write", 9), Calls("read", 5)], second=3))
-    assert "▸read" in driver.selected()
+    assert "▸write" in driver.selected()
     driver.press("s")
-    driver.add(snapshot([Calls("write", 9)], second=4))
-    assert re.search(r"▸read .* 0/s", driver.selected())
+    driver.add(snapshot([Calls("write", 4), Calls("read", 5)], second=4))
+    assert "▸write" in driver.selected()
+    driver.add(snapshot([Calls("read", 9)], second=5))
+    assert re.search(r"▸write .* 0/s", driver.selected())
 
 
 def test_a_click_pins_the_selection_too() -> None:

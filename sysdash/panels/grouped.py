@@ -98,8 +98,9 @@ class GroupedPanel(TablePanel):
             first = self.order[-1 if state.inverted else 0]
             self._largest = float(getattr(self.table, _SORTED_BY[self.sort])[first])
             chosen = self.selected
-            # What only happened to be first gives way, so that one sees something happen.
-            if chosen is None or (not state.pinned and self.find(chosen) is None):
+            # Until the user does something, the first row is selected, whatever it is: what was
+            # first when the program started is of no interest.
+            if chosen is None or not state.pinned:
                 self.select(0)
             elif not self.waits and self.find(chosen) is None:
                 self.select(min(before, len(self.order) - 1))
