@@ -475,6 +475,17 @@ def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
     return parser
 
 
+def add_patience(parser: argparse.ArgumentParser) -> None:
+    """Add ``--patience``, for benchmarks that other tracing programs would disturb."""
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=20.0,
+        metavar="SECONDS",
+        help="to wait for other tracing programs to go away, each time: %(default)s",
+    )
+
+
 def positive(text: str) -> int:
     """A whole number from 1 on, for argparse."""
     value = int(text)

@@ -164,13 +164,7 @@ def run() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="leave out the tools that take seconds to start"
     )
-    parser.add_argument(
-        "--patience",
-        type=float,
-        default=20.0,
-        metavar="SECONDS",
-        help="to wait for other tracing programs to go away, each time: %(default)s",
-    )
+    harness.add_patience(parser)
     args = parser.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) > 1:

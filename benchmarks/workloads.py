@@ -192,13 +192,7 @@ def run() -> None:
         "--cold", action="store_true", help="find without caches too: drops those of the machine"
     )
     parser.add_argument("--root", type=Path, default=Path("/"), help="where find starts")
-    parser.add_argument(
-        "--patience",
-        type=float,
-        default=20.0,
-        metavar="SECONDS",
-        help="to wait for other tracing programs to go away, each time: %(default)s",
-    )
+    harness.add_patience(parser)
     args = parser.parse_args()
     subjects = [
         harness.nothing(),

@@ -2,10 +2,10 @@
 /*
  * Count and time every system call, per (process, syscall, ABI, errno).
  *
- * sys_enter leaves the time in task storage; sys_exit adds the call to a row. Rows lie in a
- * memory-mapped array: two banks, in each a segment for every CPU in use, so that only one CPU writes to a
- * row and no atomic operation is needed (a raw tracepoint program is not re-entered on a CPU: the
- * kernel skips the second one and counts it in recursion_misses, which user space reports).
+ * sys_enter leaves the time in the thread's slot; sys_exit adds the call to a row. Rows lie in a
+ * memory-mapped array: two banks, in each a segment for every CPU in use, so that only one CPU
+ * writes to a row and no atomic operation is needed (a raw tracepoint program is not re-entered on a
+ * CPU: the kernel skips the second one and counts it in recursion_misses, which user space reports).
  *
  * What a thread is doing lies in a slot of a plain array, found by the address of its saved registers
  * (the top of its kernel stack, so no two living threads share it): reading an array costs no call
