@@ -20,6 +20,8 @@ class Filters:
         failures: only calls that returned an error.
         errnos: only calls that returned one of these errors.
         include_self: collect sysdash's own calls too.
+        command: the process whose next execve begins the collection: it and all that it starts
+            from there on are collected, and nothing else.
     """
 
     pids: tuple[int, ...] = ()
@@ -32,3 +34,4 @@ class Filters:
     failures: bool = False
     errnos: tuple[int, ...] = ()
     include_self: bool = False
+    command: int | None = None

@@ -123,12 +123,13 @@ class Histograms:
     A busy machine's histograms are megabytes an interval, of which a frame shows a few rows.
 
     Attributes:
-        source: histograms of the kernel's rows, uint32, shape (m, BUCKETS).
+        source: histograms of the kernel's rows (uint32) or of sums of them (int64), shape
+            (m, BUCKETS).
         members: which of ``source`` belong to which row, grouped by row, int64, shape (k,).
         starts: where each row's members begin in ``members``, int64, shape (n + 1,).
     """
 
-    source: npt.NDArray[np.uint32]
+    source: npt.NDArray[np.uint32] | Ints
     members: Ints
     starts: Ints
 
@@ -389,6 +390,7 @@ class Snapshot:
         slow: its slow calls, in the order in which they ended.
         lost: everything lost *since the start*, each way with its count, zeros included.
         unlisted: slow calls of this interval that were counted but are not in ``slow``.
+        cgroups: paths of cgroups by their ids, for those of ``calls`` that are known.
     """
 
     time_ns: int
@@ -398,6 +400,7 @@ class Snapshot:
     lost: Mapping[str, int]
     host: Host
     unlisted: int = 0
+    cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def lost_total(self) -> int:
@@ -424,6 +427,7 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
         lost=MappingProxyType(lost),
         host=sample.host,
         unlisted=sample.lost.get("slow_limit", 0) + sample.lost.get("slow_ring", 0),
+        cgroups=sample.cgroups,
     )
 
 

@@ -171,6 +171,8 @@ class Sample:
         events: slow calls, dtype :data:`EVENT`, in the order in which they ended.
         lost: every way in which data can be missing, with its count *in this interval*.
         host: the machine and sysdash itself.
+        cgroups: paths of cgroups by their ids, where they were asked for and are known: safe text,
+            below the hierarchy's mount, as in ``/proc/PID/cgroup``.
     """
 
     time_ns: int
@@ -180,3 +182,4 @@ class Sample:
     events: Events
     lost: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     host: Host = field(default_factory=Host)
+    cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))

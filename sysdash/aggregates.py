@@ -1,0 +1,168 @@
+"""Calls of several samples added up and grouped: what the command-line tools print. Pure.
+
+A tool that prints once an hour still reads the probe every second or so; what it has read is kept
+as one :class:`~sysdash.model.Table` of the rows that will be printed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+import numpy as np
+
+from sysdash.buckets import BUCKETS
+from sysdash.model import OTHERS, Histograms, Snapshot, Table, aggregate
+
+_MOST_ROWS = 50_000
+"""Rows that are kept, 60 MB with their histograms; beyond them the rarest processes are added up to
+one."""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """The calls of one interval, grouped, and nothing else.
+
+    Attributes:
+        time_ns: wall clock at its end.
+        interval_s: its length.
+        calls: the calls by ``calls.by``, one row for each key, in no particular order.
+        timed: whether times were collected; where not, those of ``calls`` mean nothing.
+        lost: every way in which data can be missing, with its count in this interval.
+        cgroups: paths of cgroups by their ids, for those of ``calls`` that are known.
+    """
+
+    time_ns: int
+    interval_s: float
+    calls: Table
+    timed: bool = True
+    lost: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class Accumulator:
+    """Adds up snapshots until their sum is taken."""
+
+    def __init__(self, by: Sequence[str], *, timed: bool = True, most: int = _MOST_ROWS) -> None:
+        """Begin with nothing.
+
+        Args:
+            by: what the calls are grouped by, of :data:`sysdash.model.KEYS`.
+            timed: whether the snapshots have times.
+            most: rows to keep; of more, those with the fewest calls become one of pid 0 for each
+                syscall and errno, whose calls are counted as ``unattributed``.
+        """
+        self._by = tuple(by)
+        self._timed = timed
+        self._most = most
+        self._calls: Table | None = None
+        self._time_ns = 0
+        # As it was before this interval: a snapshot has the losses since the start.
+        self._lost_before: Mapping[str, int] = {}
+        self._lost_now: Mapping[str, int] = {}
+        self._folded = 0
+        self._cgroups: dict[int, str] = {}
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Add a snapshot."""
+        new = aggregate(snapshot.calls, self._by)
+        if not self._timed:
+            new = replace(new, histograms=_no_histograms(len(new)))
+        self._calls = new if self._calls is None else combine([self._calls, new])
+        if len(self._calls) > self._most:
+            self._calls, folded = _folded(self._calls, self._most)
+            self._folded += folded
+        self._time_ns = snapshot.time_ns
+        self._lost_now = snapshot.lost
+        self._cgroups.update(snapshot.cgroups)
+
+    def take(self) -> Aggregate | None:
+        """The sum since the last time; None if nothing was added."""
+        calls, self._calls = self._calls, None
+        if calls is None:
+            return None
+        lost = Counter(self._lost_now)
+        lost.subtract(self._lost_before)
+        lost["unattributed"] += self._folded
+        self._lost_before, self._folded = self._lost_now, 0
+        ids = set(calls.cgroup.tolist()) if "cgroup" in self._by else set()
+        return Aggregate(
+            time_ns=self._time_ns,
+            interval_s=calls.interval_s,
+            calls=calls,
+            timed=self._timed,
+            lost=MappingProxyType(dict(lost)),
+            cgroups=MappingProxyType({i: p for i, p in self._cgroups.items() if i in ids}),
+        )
+
+
+def combine(tables: Sequence[Table]) -> Table:
+    """One table of several that are grouped by the same keys; their intervals follow each other.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not tables:
+        raise ValueError("no tables to combine")
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    columns = {
+        name: np.concatenate([getattr(table, name) for table in tables])
+        for name in vars(first)
+        if isinstance(getattr(first, name), np.ndarray) and name in Table.__dataclass_fields__
+    }
+    if any(len(table.histograms.source) for table in tables):
+        histograms = _stacked([table.histograms for table in tables])
+    else:
+        histograms = _no_histograms(sum(map(len, tables)))
+    together = Table(
+        by=first.by,
+        interval_s=sum(table.interval_s for table in tables),
+        **columns,
+        histograms=histograms,
+    )
+    total = aggregate(together, first.by)
+    # Once and for all: the samples whose histograms these are can be let go.
+    return replace(total, histograms=_own(total.histograms))
+
+
+def _stacked(parts: Sequence[Histograms]) -> Histograms:
+    sources = [part.sums() for part in parts]
+    source = np.concatenate(sources)
+    own = np.arange(len(source) + 1)
+    return Histograms(source, own[:-1], own)
+
+
+def _own(histograms: Histograms) -> Histograms:
+    if not len(histograms.source):
+        return histograms
+    return _stacked([histograms])
+
+
+def _no_histograms(rows: int) -> Histograms:
+    """Empty histograms, which take no room."""
+    return Histograms(
+        np.zeros((0, BUCKETS), dtype=np.int64),
+        np.zeros(0, dtype=np.int64),
+        np.zeros(rows + 1, dtype=np.int64),
+    )
+
+
+def _folded(table: Table, most: int) -> tuple[Table, int]:
+    """The table in about half of ``most`` rows, and how many calls have lost their process."""
+    order = np.argsort(-table.count, kind="stable")
+    kept, rest = table.take(order[: most // 2]), table.take(order[most // 2 :])
+    zero = np.zeros(len(rest), dtype=np.int64)
+    anonymous = replace(
+        rest,
+        pid=zero,
+        tid=zero,
+        cgroup=zero.astype(np.uint64),
+        comm=np.full(len(rest), OTHERS, dtype=rest.comm.dtype),
+    )
+    known = (rest.pid != 0) | (rest.comm != OTHERS)
+    folded = replace(aggregate(anonymous, table.by), interval_s=0.0)
+    return combine([kept, folded]), int(rest.count[known].sum())
