@@ -147,13 +147,19 @@ def bare(name: str, prefix: str) -> Subject:
     return Subject(name, up)
 
 
-def ours(name: str, filters: Filters = _ALL) -> Subject:
-    """The probe with everything on, read and evaluated once a second as the dashboard does."""
+def ours(name: str, filters: Filters = _ALL, *, timed: bool = True) -> Subject:
+    """The probe, read and evaluated once a second as the dashboard does.
+
+    Args:
+        name: the subject's.
+        filters: what is collected.
+        timed: everything on; otherwise it only counts.
+    """
 
     @contextmanager
     def up() -> Iterator[None]:
         try:
-            source = BpfSource(filters)
+            source = BpfSource(filters, timed=timed)
         except CannotCollect as error:
             raise Unavailable(str(error)) from None
         collector = Collector(lambda: source, 1.0, lambda _: None, lambda: None)

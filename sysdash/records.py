@@ -85,6 +85,8 @@ CONFIG = np.dtype(
         ("pid_ns", "<u4"),
         ("cgroups", "<u4"),
         ("slow_limit", "<u4", 2),
+        ("command", "<u4"),
+        ("reserved", "<u4"),
         ("errnos", "<u8", 64),
     ]
 )

@@ -249,6 +249,30 @@ def test_the_cgroup_around(family: Family, source: BpfSource, cgroup: Path) -> N
     assert calls(rows, "getppid") == 11 * LOOPS
 
 
+def test_paths_of_cgroups(family: Family, cgroup: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those that are made later, and with names that are no text for a terminal."""
+    monkeypatch.setattr("sysdash.probes.cgroups._LOOK_S", 0)
+    made = cgroup / "made\x1b[2J"
+    around = Path(f"/proc/{family.first.pid}/cgroup").read_text().split("\n0::")[-1].strip()
+    with opened(Filters(pids=(family.first.pid, family.child.pid)), cgroups=True) as source:
+        made.mkdir()
+        try:
+            (made / "cgroup.procs").write_text(str(family.child.pid))
+            family.go()
+            sample = source.read()
+        finally:
+            made.rmdir()
+    paths = {
+        sample.cgroups[int(row["cgroup"])]: int(row["pid"])
+        for row in sample.rows
+        if row["nr"] == nr("getppid")
+    }
+    assert paths == {
+        around.removeprefix("0::"): family.first.pid,
+        f"/{cgroup.name}/made␛[2J": family.child.pid,
+    }
+
+
 def test_itself(source: BpfSource) -> None:
     for include in (False, True):
         _filter(source, Filters(include_self=include))
@@ -268,6 +292,10 @@ def test_threads_apart(family: Family) -> None:
         assert calls(found, "getppid") == task.loops
         assert set(found["ppid"]) == {task.ppid}
     assert set(rows["tid"]) == {task.tid for task in family.tasks}
+    # Each under its own name.
+    (thread,) = {bytes(row["comm"]) for row in rows if row["tid"] != row["pid"]}
+    assert thread == b"family-thread"
+    assert set(of(rows, "family-thread")["tid"]) == {family.thread.tid}
 
 
 # Every process counts from 1 here, so that numbers of the machine's namespace would not do.

@@ -70,6 +70,22 @@ def test_closing_frees_everything() -> None:
     source.close()
 
 
+@pytest.mark.parametrize(
+    ("source", "programs"),
+    [
+        (lambda: BpfSource(timed=False), 3),  # sys_enter is left alone
+        (lambda: BpfSource(Filters(command=1 << 21)), 6),
+        (lambda: BpfSource(Filters(command=1 << 21), timed=False), 5),
+    ],
+)
+def test_no_more_is_attached_than_is_needed(source: Callable[[], BpfSource], programs: int) -> None:
+    opened_source = source()
+    try:
+        assert len(machine.programs_of(os.getpid())) == programs
+    finally:
+        opened_source.close()
+
+
 def test_a_constructor_that_fails_frees_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, set[int]]] = []
     attach = loader.Program.attach
@@ -88,8 +104,9 @@ def test_a_constructor_that_fails_frees_everything(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_tracepoint_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    tracepoints = (*source_module._TRACEPOINTS[:-1], ("on_sys_enter", "no_such_tracepoint"))
-    monkeypatch.setattr(source_module, "_TRACEPOINTS", tracepoints)
+    tracepoints = source_module._tracepoints(timed=True, command=False)
+    tracepoints[-1] = ("on_sys_enter", "no_such_tracepoint")
+    monkeypatch.setattr(source_module, "_tracepoints", lambda **_: tracepoints)
     with pytest.raises(CannotCollect, match="no_such_tracepoint"):
         BpfSource()
     assert machine.programs_of(os.getpid()) == set()

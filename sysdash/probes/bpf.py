@@ -52,6 +52,7 @@ _PROBE_READ_KERNEL = 113
 _RINGBUF_OUTPUT = 130
 _TASK_STORAGE_GET = 156
 _GET_CURRENT_TASK_BTF = 158
+_TASK_PT_REGS = 175
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -185,6 +186,10 @@ def use_task_storage(fd: int) -> bytes:
     """A program that gets the current task's storage, making it if need be."""
     task = _call(_GET_CURRENT_TASK_BTF) + _copy(2, 0)
     return task + _set_map(1, fd) + _set(3, 0) + _set(4, 1) + _call(_TASK_STORAGE_GET) + _RETURN_0
+
+
+USE_TASK_PT_REGS = _call(_GET_CURRENT_TASK_BTF) + _copy(1, 0) + _call(_TASK_PT_REGS) + _RETURN_0
+"""A program that gets the current task's saved registers."""
 
 
 def ask_cgroup(fd: int) -> bytes:

@@ -50,6 +50,8 @@ CONSTANTS = {
     "DROP_UNKNOWN": 1 << 7,
     # Threads have rows of their own.
     "BY_TID": 1 << 8,
+    # Only the command that config.command names, and what it starts.
+    "FILTER_COMMAND": 1 << 9,
     # Kinds of numbers in the map filter_ids.
     "ID_PID": 0,
     "ID_TID": 1,
@@ -65,6 +67,9 @@ RING_BYTES = 1 << 20
 
 SLOTS = 1 << 14
 """Threads that the probe can follow the fastest way; a power of two."""
+
+FOLLOWED = 1 << 15
+"""Threads of a followed command that can live at once; the calls of more are lost."""
 
 STORED_THREADS = 1 << 15
 """Threads that can live at once on a kernel without task storage; the calls of more are lost."""
@@ -153,8 +158,22 @@ def has_task_storage() -> bool:
         return False
 
 
-def defines(room: Sizes) -> Mapping[str, int]:
+def has_task_pt_regs() -> bool:
+    """Whether a tracing program can ask for a task's saved registers (since Linux 5.15)."""
+    try:
+        with bpf.program(bpf.RAW_TRACEPOINT, bpf.USE_TASK_PT_REGS):
+            return True
+    except OSError:
+        return False
+
+
+def defines(room: Sizes, *, timed: bool = True, command: bool = False) -> Mapping[str, int]:
     """The probe's ``-D`` values for the running kernel.
+
+    Args:
+        room: how much room it has.
+        timed: whether it times calls, not only counts them.
+        command: whether it follows a command.
 
     Raises:
         CannotCollect: the machine is of a kind that the probe does not know, or its kernel lacks a
@@ -174,18 +193,25 @@ def defines(room: Sizes) -> Mapping[str, int]:
         "OTHER_ROWS": room.other_rows,
         "SLOTS": room.slots,
         "CGROUPS": CGROUPS,
+        "FOLLOWED": FOLLOWED if command else 1,
         "RING_BYTES": RING_BYTES,
         # A stack of 16 KB lies at a multiple of that; only how well slots are spread depends on it.
         "STACK_SHIFT": 14,
     }
     if not has_task_storage():
         values["THREADS_HASH"] = STORED_THREADS
+    if not timed:
+        values["COUNT_ONLY"] = 1
+    stack_is_needed = not timed and not has_task_pt_regs()
     with KernelTypes() as types:
         try:
             for name, (struct, path) in _OFFSETS.items():
                 values[name] = types.offset(struct, path)
             values["UPID_SIZE"] = types.size("upid")
             values["TASK_STATUS"] = types.offset("task_struct", "thread_info.status")
+            if stack_is_needed:
+                values["TASK_STACK"] = types.offset("task_struct", "stack")
+                values["REGS_SIZE"] = types.size("pt_regs")
             values["REGS_NR"] = types.offset("pt_regs", "orig_ax")
             for i in range(6):
                 values[f"REGS_ARG{i}"] = types.offset("pt_regs", _X86_64_ARGS[i])

@@ -17,6 +17,7 @@ from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.folding import bounded, no_rows
 from sysdash.probes import layout, procfs
+from sysdash.probes.cgroups import CgroupPaths
 from sysdash.probes.loader import Program, missed_runs
 from sysdash.records import (
     ABIS,
@@ -53,13 +54,20 @@ _LOOK_S = (0.01, 0.1)
 
 _NO_FILTERS = Filters()
 
-_TRACEPOINTS = (
-    ("on_process_exit", "sched_process_exit"),
-    ("on_task_rename", "task_rename"),
-    ("on_sys_exit", "sys_exit"),
-    ("on_sys_enter", "sys_enter"),
-)
-"""In this order, so that no thread is known whose end would be missed."""
+
+def _tracepoints(*, timed: bool, command: bool) -> list[tuple[str, str]]:
+    """The probe's functions and where they belong, in an order that misses no thread's end."""
+    return [
+        ("on_process_exit", "sched_process_exit"),
+        ("on_task_rename", "task_rename"),
+        *(
+            [("on_fork", "sched_process_fork"), ("on_exec", "sched_process_exec")]
+            if command
+            else []
+        ),
+        ("on_sys_exit", "sys_exit"),
+        *([("on_sys_enter", "sys_enter")] if timed else []),
+    ]
 
 
 def _entry(nr: int, abi: int) -> int:
@@ -71,6 +79,9 @@ def _entry(nr: int, abi: int) -> int:
 
 class BpfSource:
     """System calls of this machine, from the moment it is made until :meth:`close`.
+
+    Attributes:
+        timed: whether it times calls, not only counts them.
 
     Losses, the keys of ``Sample.lost``:
         ``unattributed``: calls counted for pid 0, for there was no room for more processes.
@@ -89,6 +100,8 @@ class BpfSource:
         slow_per_second: int = 1000,
         waiting: Collection[tuple[int, int]] = (),
         by_tid: bool = False,
+        timed: bool = True,
+        cgroups: bool = False,
         room: layout.Sizes | None = None,
         online: Sequence[int] | None = None,
     ) -> None:
@@ -103,7 +116,11 @@ class BpfSource:
                 quarter of them are for calls of ``waiting``.
             waiting: (number, ABI code) of the calls whose purpose is to wait, which would crowd
                 out all other slow calls.
-            by_tid: keep threads apart; otherwise a process's threads share rows with tid 0.
+            by_tid: keep threads apart, each under its own name; otherwise a process's threads share
+                rows with tid 0, under the name of the first.
+            timed: take the time of calls, and find slow ones; otherwise they are only counted, at
+                half the price, and every one is ``untimed``.
+            cgroups: find the paths of the cgroups that calls came from.
             room: sizes, where the machine's own are not wanted.
             online: the CPUs that have rows from the start; by default those in use.
 
@@ -112,7 +129,11 @@ class BpfSource:
             ValueError: a number in ``filters`` or ``thresholds_ns`` is that of no system call.
         """
         self._room = room or layout.sizes()
-        self._program = Program("sysdash.bpf.c", layout.defines(self._room))
+        self.timed = timed
+        self._cgroups = CgroupPaths() if cgroups else None
+        command = filters.command is not None
+        defines = layout.defines(self._room, timed=timed, command=command)
+        self._program = Program("sysdash.bpf.c", defines)
         try:
             self._map_arrays()
             online = layout.online_cpus() if online is None else online
@@ -128,7 +149,8 @@ class BpfSource:
             self._stashed: list[Rows] = []
             self._lost_before: dict[str, int] = {}
             self._looked = (time.monotonic(), 0)
-            self._program_fds = [self._program.attach(*pair) for pair in _TRACEPOINTS]
+            tracepoints = _tracepoints(timed=timed, command=command)
+            self._program_fds = [self._program.attach(*pair) for pair in tracepoints]
             self._last_ns = self._swapped_ns = time.monotonic_ns()
         except BaseException:
             self.close()
@@ -173,6 +195,9 @@ class BpfSource:
             flags |= bits["FILTER_ERRNO"]
             for errno in filters.errnos or range(1, 4096):
                 self._config["errnos"][0][errno >> 6] |= np.uint64(1 << (errno & 63))
+        if filters.command is not None:
+            flags |= bits["FILTER_COMMAND"]
+            self._config["command"] = filters.command
         self._config["flags"] = flags
         self._config["self_pid"] = 0 if filters.include_self else os.getpid()
         self._config["pid_ns"] = procfs.pid_namespace()
@@ -260,6 +285,8 @@ class BpfSource:
         parts = bounded([*self._stashed, *self._swap()], _MOST_ROWS)
         self._stashed = []
         rows = np.concatenate([no_rows(), *parts])
+        if not self.timed:
+            rows["untimed"] = rows["count"]
         mono_ns = self._swapped_ns
         time_ns = time.time_ns() - (time.monotonic_ns() - mono_ns)
         self._program.read_rings()
@@ -274,6 +301,7 @@ class BpfSource:
             events=events[np.argsort(events["end_ns"], kind="stable")],
             lost=MappingProxyType(self._losses(rows)),
             host=self._host.read(),
+            cgroups=MappingProxyType(self._cgroups.of(rows["cgroup"]) if self._cgroups else {}),
         )
 
     def _losses(self, rows: Rows) -> dict[str, int]:

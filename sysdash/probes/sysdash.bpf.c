@@ -19,6 +19,10 @@
  * clears the old bank. All that threads remember of an older epoch is void, filter verdicts too, so
  * who is traced is decided once per thread and epoch and costs the common path nothing.
  *
+ * With COUNT_ONLY nothing is timed and sys_enter is left alone: sys_exit takes the number of the call
+ * from the saved registers. Where the kernel has changed them by then, see exiting_call() and
+ * on_task_rename().
+ *
  * Defines given by the loader:
  *   CPUS                               CPU numbers are below this
  *   SEGMENTS, ROWS, OTHER_ROWS         segments in a bank, rows in a segment, how many of these only
@@ -29,35 +33,30 @@
  *   TASK_STATUS                        offset of thread_info.status, where the CPU has compat calls
  *   STACK_SHIFT                        log2 of a kernel stack's size
  *   THREADS_HASH                       its size, if the kernel has no task storage for tracing (< 5.13)
+ *   COUNT_ONLY                         if nothing is timed
+ *   TASK_STACK, REGS_SIZE              if the kernel has no bpf_task_pt_regs() (< 5.15)
+ *   FOLLOWED                           threads of a command that can live at once
  */
 #include "sysdash.h"
 #include "statistics.h"
+#include "identity.h"
+#include "abi.h"
 
-#define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
-#define X32_BIT 0x40000000
+#define ENOSYS 38
 #define MAX_ERRNO 4095
 #define NSEC_PER_SEC 1000000000ULL
 
-#define CACHE 16    /* rows that a thread remembers; a power of two */
-#define WAYS 8	    /* index entries in a cache line */
-#define NS_DEPTH 33 /* PID namespaces in one another: MAX_PID_NS_LEVEL + 1 */
+#define CACHE 16 /* rows that a thread remembers; a power of two */
+#define WAYS 8	 /* index entries in a cache line */
 
 #define INDEX_LINES (2 * ROWS / WAYS)
 
 #define NO_TAG (~0ULL)
 
-struct comm_key {
-	u64 words[COMM_LEN / 8];
-};
-
-/* Who is calling, as user space sees it. */
-struct identity {
-	__u32 pid;
-	__u32 tid;
-	__u32 ppid;
-	__u32 unused;
-	struct comm_key comm;
-};
+/* What becomes of a thread's calls. */
+#define WANTED 0
+#define SKIP 1
+#define PENDING 2 /* it will execve the command that is traced from there on: timed, not counted */
 
 /* A thread, in its slot or in task storage. */
 struct thread {
@@ -65,7 +64,7 @@ struct thread {
 	__u64 start_ns; /* 0: not inside a call */
 	__s32 nr;
 	__u16 abi;
-	__u16 skip;  /* its calls are not wanted */
+	__u16 skip;  /* WANTED, SKIP or PENDING */
 	__u32 epoch; /* of all below and of skip */
 	__u32 slot;  /* in task storage: the slot it claimed, plus one */
 	struct identity who;
@@ -106,6 +105,9 @@ BPF_ARRAY_OF_MAPS(barrier, "barrier_target", 1);
 BPF_F_TABLE("array", u32, struct thread, slots, SLOTS, BPF_F_MMAPABLE);
 /* Inserting is atomic: of two threads that want a slot, one gets it. */
 BPF_HASH(claims, u32, u64, SLOTS);
+
+/* The threads of the followed command, by the address of the task. */
+BPF_HASH(followed, u64, u8, FOLLOWED);
 
 #ifdef THREADS_HASH
 /* By the address of the task: a thread that calls exec can get another TID. */
@@ -194,19 +196,7 @@ static __always_inline void count_lost(u32 cpu_nr)
 		cpu->lost++;
 }
 
-static __always_inline u16 current_abi(struct task_struct *task, u32 nr)
-{
-#ifdef TASK_STATUS
-	/* A typed pointer: the verifier checks this load and the kernel makes it safe. */
-	if (*(volatile u32 *)((char *)task + TASK_STATUS) & TS_COMPAT)
-		return ABI_IA32;
-	/* A negative number has the bit too, and is no call of any ABI. */
-	if (nr >> 30 == 1)
-		return ABI_X32;
-#endif
-	return ABI_NATIVE;
-}
-
+#ifndef COUNT_ONLY
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
 	u32 nr = ctx->args[1], number = slot_of(ctx->args[0]);
@@ -216,13 +206,13 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	u16 abi;
 
 	/* Calls that are not wanted cost no more than this. */
-	if (!thread || (own && thread->skip))
+	if (!thread || (own && thread->skip == SKIP))
 		return 0;
 	task = (struct task_struct *)bpf_get_current_task_btf();
 	if (!own) {
 		thread = stored_thread(task, true);
 		/* Without one, the call is counted without a time when it returns. */
-		if (!thread || thread->skip)
+		if (!thread || thread->skip == SKIP)
 			return 0;
 	}
 	abi = current_abi(task, nr);
@@ -231,60 +221,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	thread->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
-
-/* The number of a struct pid in the wanted namespace; 0 where it has none. */
-static __always_inline u32 visible_nr(void *pid, struct config *conf)
-{
-	u32 level = 0, nr = 0, ino = 0;
-	void *ns = NULL;
-	int i;
-
-	bpf_probe_read_kernel(&level, sizeof(level), pid + PID_LEVEL);
-#pragma clang loop unroll(disable)
-	for (i = 0; i < NS_DEPTH; i++) {
-		void *upid = pid + PID_NUMBERS + i * UPID_SIZE;
-
-		if (i > level)
-			break;
-		bpf_probe_read_kernel(&ns, sizeof(ns), upid + UPID_NS);
-		bpf_probe_read_kernel(&ino, sizeof(ino), ns + NS_INUM);
-		if (ino == conf->pid_ns) {
-			bpf_probe_read_kernel(&nr, sizeof(nr), upid + UPID_NR);
-			return nr;
-		}
-	}
-	return 0;
-}
-
-static __always_inline u32 task_nr(void *task, struct config *conf)
-{
-	void *pid = NULL;
-	u32 nr = 0;
-
-	if (!conf->pid_ns) {
-		bpf_probe_read_kernel(&nr, sizeof(nr), task + TASK_PID);
-		return nr;
-	}
-	bpf_probe_read_kernel(&pid, sizeof(pid), task + TASK_THREAD_PID);
-	return pid ? visible_nr(pid, conf) : 0;
-}
-
-static __always_inline void identify(struct identity *who, struct config *conf)
-{
-	void *task = (void *)bpf_get_current_task_btf(), *leader = NULL, *parent = NULL;
-
-	bpf_probe_read_kernel(&leader, sizeof(leader), task + TASK_GROUP_LEADER);
-	bpf_probe_read_kernel(&parent, sizeof(parent), task + TASK_REAL_PARENT);
-	bpf_probe_read_kernel(&parent, sizeof(parent), parent + TASK_GROUP_LEADER);
-	who->tid = task_nr(task, conf);
-	who->pid = task_nr(leader, conf);
-	who->ppid = task_nr(parent, conf);
-	/*
-	 * The process is known by its first thread's name, as in ps and htop. Before 5.17 the rest of
-	 * a longer name can lie behind its NUL.
-	 */
-	bpf_probe_read_kernel_str(&who->comm, sizeof(who->comm), leader + TASK_COMM);
-}
+#endif
 
 static __always_inline bool id_passes(u32 kind, u32 id)
 {
@@ -308,27 +245,37 @@ static __always_inline bool cgroup_passes(struct config *conf)
 	return false;
 }
 
-static __always_inline bool task_passes(struct identity *who, struct config *conf)
+static __always_inline bool is_followed(struct task_struct *task)
+{
+	u64 key = (u64)task;
+
+	return followed.lookup(&key) != NULL;
+}
+
+static __always_inline u16 verdict(struct identity *who, struct config *conf)
 {
 	struct comm_key thread = {};
 	u32 flags = conf->flags;
 
 	if (conf->self_pid && who->pid == conf->self_pid)
-		return false;
+		return SKIP;
+	if (flags & FILTER_COMMAND &&
+	    !is_followed((struct task_struct *)bpf_get_current_task_btf()))
+		return conf->command && who->tid == conf->command ? PENDING : SKIP;
 	if (flags & FILTER_PID && !id_passes(ID_PID, who->pid))
-		return false;
+		return SKIP;
 	if (flags & FILTER_TID && !id_passes(ID_TID, who->tid))
-		return false;
+		return SKIP;
 	if (flags & FILTER_PPID && !id_passes(ID_PPID, who->ppid))
-		return false;
+		return SKIP;
 	if (flags & FILTER_COMM) {
 		bpf_get_current_comm(&thread, sizeof(thread));
 		if (!filter_comms.lookup(&thread) && !filter_comms.lookup(&who->comm))
-			return false;
+			return SKIP;
 	}
 	if (flags & FILTER_CGROUP && !cgroup_passes(conf))
-		return false;
-	return true;
+		return SKIP;
+	return WANTED;
 }
 
 /* A new epoch for this thread: forget its rows, decide again whether it is traced. */
@@ -341,8 +288,10 @@ static __always_inline void renew(struct thread *thread, struct config *conf)
 	for (i = 0; i < CACHE; i++)
 		thread->cache[i].tag = NO_TAG;
 	identify(&who, conf);
+	thread->skip = verdict(&who, conf);
+	if (conf->flags & BY_TID)
+		bpf_get_current_comm(&who.comm, sizeof(who.comm));
 	thread->who = who;
-	thread->skip = !task_passes(&who, conf);
 	thread->epoch = conf->epoch;
 }
 
@@ -472,31 +421,6 @@ static __always_inline struct row *row_of(struct thread *thread, struct config *
 	return row;
 }
 
-static __always_inline bool is_sigreturn(s32 nr, u16 abi)
-{
-#ifdef TASK_STATUS
-	if (abi == ABI_IA32)
-		return nr == 119 || nr == 173;
-	return nr == (abi == ABI_X32 ? 513 : 15);
-#else
-	return nr == 139;
-#endif
-}
-
-/* Calls that return 0 in a process that never entered them. */
-static __always_inline bool is_fork(s32 nr, u16 abi)
-{
-	if (nr == 435) /* clone3 has the same number everywhere */
-		return true;
-#ifdef TASK_STATUS
-	if (abi == ABI_IA32)
-		return nr == 2 || nr == 120 || nr == 190;
-	return nr >= 56 && nr <= 58;
-#else
-	return nr == 220;
-#endif
-}
-
 static __always_inline struct syscall_config *get_syscall_config(s32 nr, u16 abi)
 {
 	u32 number = abi * SYSCALLS + (u32)nr;
@@ -522,14 +446,6 @@ static __always_inline bool over_limit(struct cpu *cpu, struct config *conf, boo
 	if (waits)
 		return cpu->window_calls[1]++ >= conf->slow_limit[1];
 	return cpu->window_calls[0]++ >= conf->slow_limit[0];
-}
-
-static __always_inline u64 argument(void *regs, u32 offset, u16 abi)
-{
-	u64 value = 0;
-
-	bpf_probe_read_kernel(&value, sizeof(value), regs + offset);
-	return abi == ABI_IA32 ? (u32)value : value;
 }
 
 /* Every call over the smallest threshold comes here; few are far enough over their own. */
@@ -590,21 +506,58 @@ static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struc
 	events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-/* What remains of a call whose start was not seen: one that began before the probe was there, or
- * that seccomp refused before sys_enter. False for the second return of a fork.
+#if defined(COUNT_ONLY) && !defined(TASK_STACK)
+#define current_regs(task) ((char *)bpf_task_pt_regs(task))
+/* A typed pointer: the verifier checks this load and the kernel makes it safe. */
+#define regs_nr(regs) (*(volatile u32 *)((regs) + REGS_NR))
+#else
+static __always_inline u32 regs_nr(void *regs)
+{
+	u32 nr = 0;
+
+	bpf_probe_read_kernel(&nr, sizeof(nr), regs + REGS_NR);
+	return nr;
+}
+#endif
+
+#if defined(COUNT_ONLY) && defined(TASK_STACK)
+/* Kernels without the helper have nothing above the registers (arch/x86/include/asm/processor.h). */
+static __always_inline void *current_regs(struct task_struct *task)
+{
+	void *stack = NULL;
+
+	bpf_probe_read_kernel(&stack, sizeof(stack), (void *)task + TASK_STACK);
+	return stack + (1 << STACK_SHIFT) - REGS_SIZE;
+}
+#endif
+
+/* Which call ends, where sys_enter has not told: nothing is timed, the call began before the probe was
+ * there, or seccomp refused it before sys_enter. False for the second return of a fork.
  */
-static __always_inline bool unseen_call(struct bpf_raw_tracepoint_args *ctx, s32 *nr, u16 *abi)
+static __always_inline bool exiting_call(struct bpf_raw_tracepoint_args *ctx, s32 *nr, u16 *abi)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	void *regs = (void *)ctx->args[0];
-	u32 number = 0;
+	u32 number;
 
-	bpf_probe_read_kernel(&number, sizeof(number), regs + REGS_NR);
+#ifdef COUNT_ONLY
+	number = regs_nr(current_regs(task));
+#else
+	number = regs_nr((void *)ctx->args[0]);
+#endif
 	*abi = current_abi(task, number);
 	*nr = *abi == ABI_X32 ? number & ~X32_BIT : number;
-	/* rt_sigreturn takes the number away with the registers it restores. */
-	if (*nr == -1)
+	/*
+	 * rt_sigreturn takes the number away with the registers it restores. A call that somebody made
+	 * with this number, or a tracer turned into one, has failed.
+	 */
+	if (*nr == -1 && ctx->args[1] != (u64)-ENOSYS) {
+#ifdef COUNT_ONLY
+		*nr = sigreturn_nr(*abi);
+		return true;
+#else
 		return false;
+#endif
+	}
 	return !(is_fork(*nr, *abi) && ctx->args[1] == 0);
 }
 
@@ -620,17 +573,20 @@ static __always_inline bool call_passes(struct config *conf, s32 nr, u16 abi, u1
 static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
 				   struct config *conf, u32 cpu_nr, u64 now)
 {
-	u64 start_ns = thread->start_ns, ret = ctx->args[1], ns;
+	u64 start_ns = thread->start_ns, ret = ctx->args[1];
 	u16 errno = 0, abi = thread->abi;
 	s32 nr = thread->nr;
 	struct row *row;
+#ifndef COUNT_ONLY
+	u64 ns;
+#endif
 
 	thread->start_ns = 0;
 	if (thread->epoch != (u32)conf->epoch)
 		renew(thread, conf);
 	if (thread->skip)
 		return;
-	if (!start_ns && !unseen_call(ctx, &nr, &abi))
+	if (!start_ns && !exiting_call(ctx, &nr, &abi))
 		return;
 	if (ret >= (u64)-MAX_ERRNO && !is_sigreturn(nr, abi))
 		errno = -ret;
@@ -642,6 +598,7 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 		return;
 	}
 	row->count++;
+#ifndef COUNT_ONLY
 	if (!start_ns) {
 		row->untimed++;
 		return;
@@ -650,20 +607,23 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 	add_time(row, ns);
 	if (ns >= conf->slow_min_ns)
 		slow_call(ctx, thread, conf, cpu_nr, nr, abi, now, ns);
+#endif
 }
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 regs = ctx->args[0], now;
+	u64 regs = ctx->args[0], now = 0;
 	u32 number = slot_of(regs), cpu_nr;
 	struct thread *slot = slots.lookup(&number), *thread = slot;
 	struct config *conf = get_config();
 
 	if (!conf || !slot)
 		return 0;
-	if (slot->regs == regs && slot->skip && slot->epoch == (u32)conf->epoch)
+	if (slot->regs == regs && slot->skip == SKIP && slot->epoch == (u32)conf->epoch)
 		return 0;
+#ifndef COUNT_ONLY
 	now = bpf_ktime_get_ns();
+#endif
 	cpu_nr = bpf_get_smp_processor_id();
 	if (slot->regs != regs) {
 		thread = stored_thread((void *)bpf_get_current_task_btf(), true);
@@ -679,16 +639,17 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /* The call that a thread is inside of when it ends: counted with no time. */
-static __always_inline void never_returned(struct thread *thread, struct config *conf, u32 cpu_nr)
+static __always_inline void never_returned(struct thread *thread, struct config *conf, s32 nr,
+					   u16 abi)
 {
-	u32 number;
+	u32 cpu_nr = bpf_get_smp_processor_id(), number;
 	struct row *row;
 
 	if (thread->epoch != (u32)conf->epoch)
 		renew(thread, conf);
-	if (thread->skip || !call_passes(conf, thread->nr, thread->abi, 0))
+	if (thread->skip || !call_passes(conf, nr, abi, 0))
 		return;
-	row = find_row(thread, conf, thread->nr, 0, thread->abi, cpu_nr, &number);
+	row = find_row(thread, conf, nr, 0, abi, cpu_nr, &number);
 	if (!row) {
 		count_lost(cpu_nr);
 		return;
@@ -697,24 +658,49 @@ static __always_inline void never_returned(struct thread *thread, struct config 
 	row->untimed++;
 }
 
+/* Where a thread's state is, if it has any: in its slot, or in task storage. */
+static __always_inline struct thread *thread_of(struct thread *stored)
+{
+	u32 number;
+
+	if (!stored || !stored->slot)
+		return stored;
+	number = stored->slot - 1;
+	return slots.lookup(&number);
+}
+
 /* A thread ends, inside exit or exit_group: counted here, for it never returns. */
 int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	struct thread *stored = stored_thread(task, false), *thread = stored;
+	u64 key = (u64)task;
 	struct config *conf = get_config();
-	u32 number;
+	struct thread *stored, *thread;
+#ifdef COUNT_ONLY
+	u32 number = regs_nr(current_regs(task));
+	u16 abi = current_abi(task, number);
+	s32 nr = abi == ABI_X32 ? number & ~X32_BIT : number;
+	bool inside = is_exit(nr, abi);
+#endif
 
-	if (!conf || !stored)
+	if (!conf)
 		return 0;
-	if (stored->slot) {
-		number = stored->slot - 1;
-		thread = slots.lookup(&number);
-		if (!thread)
-			return 0;
-	}
-	if (thread->start_ns)
-		never_returned(thread, conf, bpf_get_smp_processor_id());
+#ifdef COUNT_ONLY
+	/* Its exit may be the first that is seen of it. */
+	stored = stored_thread(task, inside);
+	thread = thread_of(stored);
+	if (thread && inside)
+		never_returned(thread, conf, nr, abi);
+#else
+	stored = stored_thread(task, false);
+	thread = thread_of(stored);
+	if (thread && thread->start_ns)
+		never_returned(thread, conf, thread->nr, thread->abi);
+#endif
+	if (conf->flags & FILTER_COMMAND)
+		followed.delete(&key);
+	if (!stored)
+		return 0;
 	release(stored);
 	forget(task, stored);
 	return 0;
@@ -724,21 +710,59 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
-	struct thread *stored, *slot;
+	struct thread *thread;
+#ifdef COUNT_ONLY
 	u32 number;
+#endif
 
 	/* Another thread's name is seen when the epoch changes. */
 	if (ctx->args[0] != (u64)task)
 		return 0;
-	stored = stored_thread(task, false);
-	if (!stored)
+#ifdef COUNT_ONLY
+	thread = thread_of(stored_thread(task, true));
+#else
+	thread = thread_of(stored_thread(task, false));
+#endif
+	if (!thread)
 		return 0;
-	stored->epoch = 0;
-	if (stored->slot) {
-		number = stored->slot - 1;
-		slot = slots.lookup(&number);
-		if (slot)
-			slot->epoch = 0;
-	}
+	thread->epoch = 0;
+#ifdef COUNT_ONLY
+	/*
+	 * From here on, exec replaces the number by that of the new program's execve, of its ABI and
+	 * whichever call it was (arch/x86/kernel/process_64.c, set_personality_64bit()).
+	 */
+	number = regs_nr(current_regs(task));
+	thread->abi = current_abi(task, number);
+	thread->nr = thread->abi == ABI_X32 ? number & ~X32_BIT : number;
+	thread->start_ns = 1;
+#endif
+	return 0;
+}
+
+/* The command that is to be followed begins; its name has just changed, so that it is judged anew. */
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct config *conf = get_config();
+	u64 key = (u64)task;
+	u8 yes = 1;
+
+	if (!conf || !conf->command || task_nr(task, conf) != conf->command)
+		return 0;
+	followed.update(&key, &yes);
+	conf->command = 0;
+	return 0;
+}
+
+/* A thread or process of the followed command starts another, which has not run yet. */
+int on_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 parent = ctx->args[0], child = ctx->args[1];
+	u8 yes = 1;
+
+	if (!followed.lookup(&parent))
+		return 0;
+	if (followed.update(&child, &yes))
+		count_lost(bpf_get_smp_processor_id());
 	return 0;
 }

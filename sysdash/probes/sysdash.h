@@ -19,7 +19,9 @@ struct config {
 	__u32 pid_ns;	/* inode of the PID namespace whose numbers are used; 0: the initial one */
 	__u32 cgroups;	/* entries of filter_cgroups in use */
 	__u32 slow_limit[2]; /* a second and CPU: of calls that work, of calls that wait */
-	__u64 errnos[64];    /* bit set of the errnos that pass FILTER_ERRNO */
+	__u32 command;	     /* process whose execve begins a followed command; 0 once it has */
+	__u32 reserved;
+	__u64 errnos[64]; /* bit set of the errnos that pass FILTER_ERRNO */
 };
 
 /* What is asked of one (ABI, number). */

@@ -4,9 +4,11 @@
  * exec thread PROGRAM: execve by a thread that is not the first, while a third one waits.
  * exec vfork N PROGRAM: N children by vfork that execve.
  * exec rename N: N getppid, a new name, N getppid.
+ * exec at PROGRAM: execveat of it.
  * exec leave N: the first thread ends, another one calls getppid N times after it.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +81,11 @@ int main(int argc, char **argv)
 		prctl(PR_SET_NAME, "renamed");
 		for (i = 0; i < count; i++)
 			syscall(SYS_getppid);
+	} else if (!strcmp(argv[1], "at")) {
+		char *words[] = {argv[2], NULL};
+
+		syscall(SYS_execveat, AT_FDCWD, argv[2], words, empty, 0);
+		return 1;
 	} else if (!strcmp(argv[1], "leave")) {
 		pthread_create(&thread, NULL, stay, (void *)count);
 		syscall(SYS_exit, 0);
