@@ -175,7 +175,7 @@ def ours(name: str, filters: Filters = _ALL, *, timed: bool = True) -> Subject:
 
 
 # Some tools need tracefs, which need not be mounted; this mount is theirs alone.
-_WITH_TRACEFS = (
+WITH_TRACEFS = (
     "unshare",
     "--mount",
     "sh",
@@ -200,7 +200,7 @@ def running_peer(*argv: str, stdout: IO[bytes] | None = None) -> Iterator[subpro
         errors = stack.enter_context(tempfile.TemporaryFile())
         env = stack.enter_context(_bcc_environment())
         process = stack.enter_context(
-            started([*_WITH_TRACEFS, tool, *argv[1:]], env, stdout, errors)
+            started([*WITH_TRACEFS, tool, *argv[1:]], env, stdout, errors)
         )
         _wait_until_attached(process, errors)
         yield process

@@ -5,13 +5,17 @@
     <!-- generated: NAME -->
     <!-- end -->
 
-by the function of that name in :data:`PARTS`. A test fails where a page is out of date.
+by the function of that name in :data:`PARTS`, and the manual page ``share/man/man1/sysdash.1``. A
+test fails where one of them is out of date.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
+import textwrap
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,7 +24,10 @@ ROOT = Path(__file__).parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from sysdash import keys  # noqa: E402
+from argparse_manpage.manpage import Manpage  # noqa: E402
+
+import sysdash  # noqa: E402
+from sysdash import cli, keys  # noqa: E402
 from sysdash.commands import COMMANDS, parsers  # noqa: E402
 
 _PART = re.compile(r"(<!-- generated: (.+?) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -68,8 +75,160 @@ def refreshed(text: str) -> str:
     )
 
 
+# --- The manual page ---
+
+MANUAL = ROOT / "share/man/man1/sysdash.1"
+
+# What commands have alike is on the page once: its title in their help, and on the page.
+_SHARED = {"what is collected": "filters", "a command": "a command"}
+
+_SECTIONS = {
+    "exit status": r"""
+.TP
+.B 0
+All is well, also after Ctrl\-C and when the reader of a pipe has gone.
+.TP
+.B 1
+Nothing could be collected; standard error has the reason and what to do about it.
+.TP
+.B 2
+Wrong words, or a configuration that cannot be used.
+.TP
+.B 130
+Ended by Ctrl\-C before there was anything to print.
+.PP
+With
+.B \-\-
+.IR COMMAND ,
+the exit status is the command's, as a shell gives it: 128 and the signal's number for one that was
+killed.""",
+    "files": r"""
+.TP
+.I ~/.config/sysdash/config.toml
+The user's configuration; under sudo, that of the user who called it.
+.TP
+.I /etc/sysdash/config.toml
+The configuration of those who have none of their own.
+.PP
+The first that is there is read, and no other. The file
+.I config.toml
+of the distribution has every key with its default.""",
+    "environment": r"""
+.TP
+.B NO_COLOR
+If not empty, no colours.
+.TP
+.B XDG_CONFIG_HOME
+Where the user's configuration is, in place of
+.IR ~/.config .""",
+    "see also": r"""
+.BR strace (1),
+.BR perf\-trace (1),
+.BR syscalls (2),
+.BR errno (3),
+.BR cgroups (7)""",
+}
+
+
+def manual(date: str) -> str:
+    """The manual page of sysdash and all its commands.
+
+    Args:
+        date: of its last change, as ``2026-01-31``.
+    """
+    whole = parsers.everything()
+    whole.epilog = None
+    whole.description = f"{whole.description}\n\n{_other_names()}"
+    for command in COMMANDS:
+        _leave_own_options(command, _subparsers(whole)[command])
+    shared = _groups(parsers.command("count"))
+    for title, here in _SHARED.items():
+        group = whole.add_argument_group(here, shared[title].description)
+        for action in shared[title]._group_actions:  # noqa: SLF001
+            group._add_action(action)  # noqa: SLF001
+    page = Manpage(whole, format="single-commands-section")
+    page.date = date
+    page.source = f"sysdash {sysdash.__version__}"
+    page.manual = "User Commands"
+    page.description = "which system calls are made, by whom, how long they take, which fail"
+    page.add_section("examples", "=", _man_examples())
+    for heading, text in _SECTIONS.items():
+        page.add_section(heading, "=", text.strip())
+    return _tidy(str(page), date)
+
+
+def _other_names() -> str:
+    names = {name: command for name, command in cli.ALIASES.items() if command in COMMANDS}
+    return (
+        f"{' and '.join(names)} are other names of "
+        f"{' and '.join(f'sysdash {command}' for command in names.values())}."
+    )
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:  # noqa: SLF001
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            return dict(action.choices)
+    raise ValueError(f"{parser.prog} has no commands")
+
+
+def _groups(parser: argparse.ArgumentParser) -> dict[str | None, argparse._ArgumentGroup]:
+    return {group.title: group for group in parser._action_groups}  # noqa: SLF001
+
+
+def _leave_own_options(command: str, parser: argparse.ArgumentParser) -> None:
+    """Take from a command's parser what the page says elsewhere."""
+    for title, group in _groups(parser).items():
+        if title in _SHARED:
+            parser._action_groups.remove(group)  # noqa: SLF001
+    parser.description = COMMANDS[command].note or None
+    if command == "top":
+        parser.description = "These options work without the command's name, too."
+    filters = " [FILTER...] [-- COMMAND [ARG...]]" if COMMANDS[command].collects else ""
+    parser.usage = f"sysdash {command} [OPTION...]{filters}"
+
+
+def _man_examples() -> str:
+    lines = []
+    for command in COMMANDS.values():
+        for line, what in command.examples:
+            lines += [".TP", f".B {_escaped(line)}", _escaped(f"{what[0].upper()}{what[1:]}.")]
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    return f"\\&{text}" if text.startswith(".") else text
+
+
+def _tidy(page: str, date: str) -> str:
+    """Formatted text without what the tool leaves that troff frowns upon."""
+    page = page.replace(date.replace("-", r"\-"), date, 1)
+    page = page.replace("µ", r"\(mc").replace("\n.SH\n", "\n.SH ")
+    tidy: list[str] = []
+    paragraph = False
+    for line in map(str.rstrip, page.splitlines()):
+        if line.startswith("."):
+            tidy.append(line)
+        elif line:
+            # An empty line would be set as one.
+            tidy += [".PP"] if paragraph else []
+            tidy += textwrap.wrap(line, 78, break_on_hyphens=False, break_long_words=False)
+        paragraph = not line
+    return "\n".join(tidy) + "\n"
+
+
+def date_of(page: str) -> str:
+    """The date in a manual page's heading."""
+    found = re.match(r'\.TH SYSDASH "1" "([\d-]+)"', page)
+    return found[1] if found else ""
+
+
 def main() -> None:
     """Refresh every page."""
+    before = MANUAL.read_text(encoding="utf-8") if MANUAL.exists() else ""
+    if manual(date_of(before)) != before:
+        MANUAL.write_text(manual(time.strftime("%Y-%m-%d")), encoding="utf-8")
     for page in sorted((ROOT / "docs").glob("*.md")):
         before = page.read_text(encoding="utf-8")
         after = refreshed(before)

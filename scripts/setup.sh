@@ -7,7 +7,8 @@ VENV=$ROOT/.venv
 PYTHON=/usr/bin/python3
 OLDEST_PYTHON=3.11
 
-# What is needed, and what each package manager calls it (several packages: joined by commas).
+# What is needed, and what each package manager calls it (several packages: joined by commas; apt
+# takes the first that it knows of those joined by bars).
 # bcc is never taken from PyPI: the package of that name there is another program.
 PACKAGES='
 need    apt-get         dnf             pacman      zypper
@@ -16,11 +17,18 @@ venv    python3-venv    python3         python      python3
 bcc     python3-bpfcc   python3-bcc     python-bcc  python3-bcc
 strace  strace          strace          strace      strace
 gcc     gcc,libc6-dev   gcc             gcc         gcc
+perf    linux-perf|linux-tools-generic perf perf    perf
+zsh     zsh             zsh             zsh         zsh
+fish    fish            fish            fish        fish
+man     man-db          man-db          man-db      man
+mandoc  mandoc          mandoc          mandoc      mandoc
+influxd influxdb        influxdb        influxdb    influxdb
 '
 declare -A NEEDS=(
     [run]='python venv bcc'
-    [dev]='python venv bcc strace gcc'
+    [dev]='python venv bcc strace gcc perf zsh fish man mandoc influxd'
 )
+SYSTEMD=/run/systemd/system # is there where systemd runs
 
 say() {
     printf 'sysdash: %s\n' "$*" >&2
@@ -121,19 +129,56 @@ missing_of() {
 apt_install() {
     # Waits for another apt to finish, asks nothing, restarts no service.
     local apt=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -o DPkg::Lock::Timeout=300)
-    if apt-cache show --no-all-versions "$@" >/dev/null 2>&1 &&
-        as_root "${apt[@]}" install --yes --no-install-recommends "$@"; then
+    if apt_names "$@" && as_root "${apt[@]}" install --yes --no-install-recommends "${NAMES[@]}"; then
         return
     fi
     # No package lists yet, or lists so old that their files are gone.
-    as_root "${apt[@]}" update && as_root "${apt[@]}" install --yes --no-install-recommends "$@"
+    as_root "${apt[@]}" update && apt_names "$@" &&
+        as_root "${apt[@]}" install --yes --no-install-recommends "${NAMES[@]}"
+}
+
+# apt_names PACKAGE...: put into NAMES what they are called here.
+apt_names() {
+    local package name
+    NAMES=()
+    for package in "$@"; do
+        for name in ${package//|/ }; do
+            if apt-cache show --no-all-versions "$name" >/dev/null 2>&1; then
+                NAMES+=("$name")
+                continue 2
+            fi
+        done
+        printf 'E: apt knows no package %s\n' "$package" >&2
+        return 1
+    done
+}
+
+# never_started SERVICE COMMAND...: run a command that installs a service, which Debian's packages
+# would otherwise start, at once and with the machine. Tests start it themselves.
+never_started() {
+    local service=$1 status=0
+    shift
+    if [[ ! -d $SYSTEMD ]]; then
+        "$@"
+        return
+    fi
+    as_root systemctl mask "$service"
+    "$@" || status=$?
+    as_root systemctl unmask "$service"
+    ((status)) || as_root systemctl disable "$service"
+    return $status
 }
 
 install_packages() {
     local manager=$1
     shift
     case $manager in
-        apt-get) apt_install "$@" ;;
+        apt-get)
+            case " $* " in
+                *" influxdb "*) never_started influxdb.service apt_install "$@" ;;
+                *) apt_install "$@" ;;
+            esac
+            ;;
         dnf) as_root dnf install --assumeyes --setopt=install_weak_deps=False "$@" ;;
         pacman) as_root pacman -S --needed --noconfirm "$@" ;;
         zypper) as_root zypper --non-interactive install --no-recommends "$@" ;;

@@ -105,6 +105,7 @@ class App:
         interval_s: float = 1.0,
         sort: str = "rate",
         limits: str = "",
+        most: int | None = None,
         mode: str = "LIVE",
     ) -> None:
         """A dashboard that shows ``history``.
@@ -114,10 +115,11 @@ class App:
             interval_s: the refresh interval that the collector starts with.
             sort: one of :data:`sysdash.limits.SORTS`.
             limits: what was limited when collecting, in words, for the header.
+            most: rows of a list of calls, processes or errors at the most; None for all.
             mode: LIVE or REPLAY.
         """
         self.history = history
-        self.state = UiState(mode=mode, limits=limits, interval_s=interval_s, sort=sort)
+        self.state = UiState(mode=mode, limits=limits, interval_s=interval_s, sort=sort, most=most)
         self.set_interval: Callable[[float], None] = lambda _: None
         self.later: Callable[[float, Callable[[], None]], None] = lambda *_: None
         self._past: Past | None = None
@@ -603,6 +605,17 @@ def _screen(display: str) -> urwid.BaseScreen:
     raise ValueError(f"no display is called {display!r}: raw, curses")
 
 
+def _end_when(done: Callable[[], bool], loop: urwid.MainLoop) -> None:
+    """Look now and then whether to end the loop."""
+
+    def look(*_: object) -> None:
+        if done():
+            raise urwid.ExitMainLoop
+        loop.set_alarm_in(_POLL_S, look)
+
+    loop.set_alarm_in(_POLL_S, look)
+
+
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP go to ``handler`` in the meantime."""
@@ -626,7 +639,9 @@ def run(
     theme: str = "default",
     display: str = "raw",
     limits: str = "",
+    most: int | None = None,
     mode: str = "LIVE",
+    done: Callable[[], bool] | None = None,
 ) -> None:
     """Show the dashboard until the user or a signal ends it; the terminal is restored in any case.
 
@@ -639,14 +654,16 @@ def run(
         interval_s: see :class:`App`.
         sort: see :class:`App`.
         limits: see :class:`App`.
+        most: see :class:`App`.
         mode: see :class:`App`.
+        done: asked ten times a second; the dashboard ends when it says so.
         theme: one of :data:`sysdash.theme.THEMES`.
         display: ``raw`` or ``curses``, urwid's two screens.
 
     Raises:
         BaseException: whatever ended the collector's thread.
     """
-    app = App(history, interval_s=interval_s, sort=sort, limits=limits, mode=mode)
+    app = App(history, interval_s=interval_s, sort=sort, limits=limits, most=most, mode=mode)
     # urwid's curses screen does not look at NO_COLOR.
     styles = palette("mono" if os.environ.get("NO_COLOR") else theme)
     loop = urwid.MainLoop(app.root, styles, _screen(display), handle_mouse=True)
@@ -690,6 +707,8 @@ def run(
             try:
                 control.start()
                 app.refresh()
+                if done is not None:
+                    _end_when(done, loop)
                 loop.run()
             finally:
                 control.stop()

@@ -1,4 +1,4 @@
-"""Ctrl-C while there is nothing yet to put in order."""
+"""Signals while the program is being loaded."""
 
 from __future__ import annotations
 
@@ -23,3 +23,18 @@ def ending_at_once() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def for_this_thread_alone() -> Iterator[None]:
+    """Keep signals from every thread that is begun in the meantime, for good.
+
+    numpy's libraries begin threads when they are loaded. The kernel gives a signal for the process
+    to any thread that does not hold it back; a main thread that takes its signals when it wants to
+    (``sigtimedwait``) would miss it.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -11,6 +11,12 @@ SORTS = ("rate", "latency", "total")
 INTERVAL_S = (0.1, 10.0)
 """The shortest and the longest refresh interval."""
 
+LONGEST_INTERVAL_S = 86_400.0
+"""The longest time between two tables of a command-line tool: a day."""
+
+LONGEST_DURATION_S = 366 * 86_400.0
+"""The longest time after which something can be told to end: a year."""
+
 MAX_PID = 1 << 22
 """PID_MAX_LIMIT of 64-bit kernels (include/linux/threads.h)."""
 

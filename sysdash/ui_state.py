@@ -38,6 +38,7 @@ class UiState:
         mode: LIVE or REPLAY.
         limits: what is collected at all, in words; empty for everything.
         interval_s: the refresh interval.
+        most: rows of a list of calls, processes or errors at the most; None for all.
         sort, inverted: the order of tables, see :data:`sysdash.limits.SORTS`.
         filter: what is shown of what is collected.
         page: the view.
@@ -53,6 +54,7 @@ class UiState:
     mode: str = "LIVE"
     limits: str = ""
     interval_s: float = 1.0
+    most: int | None = None
     sort: str = "rate"
     inverted: bool = False
     filter: Filter = field(default_factory=Filter)

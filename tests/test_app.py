@@ -80,6 +80,24 @@ def test_the_selection_stays_on_its_syscall() -> None:
     assert f"▸{MANY[9]} " in driver.selected()
 
 
+def test_lists_can_be_limited_to_the_first() -> None:
+    calls = [Calls(name, 1000 - i) for i, name in enumerate(MANY)]
+    driver = Driver(snapshot(calls), most=3)
+    assert driver.names() == MANY[:3]
+    # One that is selected stays in sight below them, with its own numbers.
+    driver.press("down")
+    others = [Calls(name, 1000 - i) for i, name in enumerate(MANY) if name != "write"]
+    driver.add(snapshot([*others, Calls("write", 7)], second=2))
+    assert driver.names() == ["read", "close", "fstat", "write"]
+    assert re.search(r"▸write +.* 7/s", driver.selected())
+    driver.press("I")
+    assert driver.names() == ["write", "fcntl", "uname"]
+    driver.press("I", "v")
+    pids = [Calls("read", 10 + pid, pid=pid, comm=b"p%d" % pid) for pid in range(1, 9)]
+    driver.add(snapshot(pids, second=3))
+    assert re.findall(r"\bp\d\b", driver.text().partition("busiest")[0]) == ["p8", "p7", "p6"]
+
+
 def test_sorting() -> None:
     driver = Driver(typical())
     assert driver.names()[:3] == ["read", "write", "futex"]

@@ -11,18 +11,21 @@ import threading
 import time
 import types
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 import sysdash
-from sysdash import cli, config
-from sysdash.commands import COMMANDS
+from sysdash import cli, config, model
+from sysdash.buckets import QUANTILE_ERROR
+from sysdash.commands import COMMANDS, words
 from sysdash.commands.top import describe
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
-from sysdash.interrupts import ending_at_once
+from sysdash.interrupts import ending_at_once, for_this_thread_alone
 from sysdash.probes import targets
+from sysdash.workload import CannotRun
 
 Result = Callable[[argparse.Namespace], int]
 
@@ -34,7 +37,7 @@ def _no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Top:
-    """Stands in for the dashboard: keeps the arguments that it was run with."""
+    """Stands in for the commands that collect: keeps the arguments that one was run with."""
 
     def __init__(self) -> None:
         self.args: argparse.Namespace | None = None
@@ -43,6 +46,11 @@ class Top:
     def run(self, args: argparse.Namespace) -> int:
         self.args = args
         return self.result(args)
+
+    @property
+    def words(self) -> dict[str, object]:
+        assert self.args is not None
+        return vars(self.args)
 
     @property
     def filters(self) -> Filters:
@@ -57,7 +65,9 @@ def top(monkeypatch: pytest.MonkeyPatch) -> Top:
     stand_in = Top()
     module = types.ModuleType("top")
     module.run = stand_in.run  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, COMMANDS["top"].module, module)
+    for command in COMMANDS.values():
+        if command.collects:
+            monkeypatch.setitem(sys.modules, command.module, module)
     return stand_in
 
 
@@ -74,12 +84,12 @@ def test_the_programs_name_can_be_a_command(
     top: Top, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/bin/syscount", "-x"])
-    monkeypatch.setitem(COMMANDS, "count", COMMANDS["top"])
     assert cli.main() == 0
     assert top.filters.failures
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/syslat"])
+    assert top.words["process"] is False
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/sysslow"])
     assert cli.main() == 2
-    assert "no command 'lat'" in capsys.readouterr().err
+    assert "no command 'slow'" in capsys.readouterr().err
 
 
 def test_a_commands_exit_code_is_ours(top: Top) -> None:
@@ -104,8 +114,10 @@ def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]
 @pytest.mark.usefixtures("top")
 def test_the_examples_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "require_process", lambda _: None)
-    for line, _ in COMMANDS["top"].examples:
-        assert cli.main(shlex.split(line)[1:]) == 0
+    for command in COMMANDS.values():
+        if command.collects:
+            for line, _ in command.examples:
+                assert cli.main(shlex.split(line)[1:]) == 0
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,6 +170,102 @@ def test_words_win_over_the_configuration(top: Top, tmp_path: Path) -> None:
     assert (settings.interval_s, settings.sort, settings.theme) == (0.5, "total", "mono")
 
 
+def test_how_long_and_how_much(top: Top) -> None:
+    for name in ("count", "lat", "summary"):
+        assert cli.main([name, "-i", "0.25", "-d", "1e2", "-T", "7", "--json"]) == 0
+        words = top.words
+        assert (words["interval_s"], words["duration_s"], words["top"]) == (0.25, 100.0, 7)
+        assert words["json"] is True
+        assert cli.main([name]) == 0
+        assert top.words["interval_s"] is top.words["duration_s"] is top.words["top"] is None
+        assert (top.words["json"], top.words["by"], top.words["command"]) == (False, (), [])
+
+
+def test_the_dashboard_has_an_interval_of_its_own(top: Top) -> None:
+    assert cli.main(["-i", "2", "--duration", "0.5", "--top", "3"]) == 0
+    assert (top.words["interval"], top.words["duration_s"], top.words["top"]) == (2.0, 0.5, 3)
+    # The interval of a table is none of the dashboard's settings.
+    assert cli.main(["count", "-i", "3600"]) == 0
+    assert top.args is not None
+    assert top.args.settings.interval_s == 1.0
+
+
+def test_the_words_of_syscount(top: Top) -> None:
+    own = str(os.getpid())
+    every = f"-p {own} -t {own} -c {own} -i 1 -d 2 -T 3 -x -e EPERM -L -m -P --syscall read"
+    assert cli.main(["count", *every.split()]) == 0
+    words = top.words
+    assert words["latency"] is words["milliseconds"] is words["process"] is True
+    assert words["list"] is words["rate"] is False
+    assert (words["syscall"], words["failures"], words["errno"]) == (["read"], True, [1])
+    for line, output in (
+        ("--output -i 1", "line"),
+        ("--output=line", "line"),
+        ("--output line", "line"),
+        ("-i 1 --output", "line"),
+        ("-i 1", None),
+    ):
+        assert cli.main(["count", *line.split()]) == 0
+        assert top.words["output"] == output
+    # As there, it has no effect without -L.
+    assert cli.main(["count", "-m"]) == 0
+
+
+@pytest.mark.parametrize("word", ["-l", "--list"])
+def test_the_list_of_syscalls_needs_nothing(top: Top, tmp_path: Path, word: str) -> None:
+    (tmp_path / "sysdash").mkdir()
+    (tmp_path / "sysdash" / "config.toml").write_text("interval = 0")
+    assert cli.main(["count", word, "-p", "4194304"]) == 0
+    assert top.words["list"] is True
+    assert "filters" not in top.words
+
+
+def test_keys(top: Top) -> None:
+    assert words.KEYS == model.KEYS
+    assert cli.main(["lat", "--by", " pid,comm ,syscall"]) == 0
+    assert top.words["by"] == ("pid", "comm", "syscall")
+
+
+def test_keys_of_a_summary(top: Top) -> None:
+    assert cli.main(["summary", "--by", "cgroup,errno"]) == 0
+    assert top.words["by"] == ("cgroup", "errno")
+
+
+@pytest.mark.parametrize("mode", words.SUMMARY_MODES)
+def test_tables_of_a_summary(top: Top, mode: str) -> None:
+    assert cli.main(["summary", "--by", mode, "--errno-summary", "--max", "5"]) == 0
+    assert top.words["by"] == (mode,)
+    assert (top.words["errno_summary"], top.words["max"]) == (True, 5)
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["count", "--", "ls", "-l"], ["ls", "-l"]),
+        (["count", "-L", "--exec", "ls", "-L", "--", "x"], ["ls", "-L", "--", "x"]),
+        (["count", "--", "--exec", "x"], ["--exec", "x"]),
+        (["count", "--exec=ls"], ["ls"]),
+        (
+            ["lat", "--", "sh", "-c", "exit 7", "--", "--help"],
+            ["sh", "-c", "exit 7", "--", "--help"],
+        ),
+        (["summary", "-x", "--", "--", "x"], ["--", "x"]),
+        (["top", "--", "ls"], ["ls"]),
+        (["--", "ls", ""], ["ls", ""]),
+    ],
+)
+def test_a_command_takes_all_words_after_it(top: Top, argv: list[str], command: list[str]) -> None:
+    assert cli.main(argv) == 0
+    assert top.words["command"] == command
+
+
+def test_help_says_how_exact_percentiles_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lat", "--help"]) == 0
+    assert f"{Fraction(QUANTILE_ERROR).limit_denominator(100)} (about 11%)" in (
+        capsys.readouterr().out
+    )
+
+
 # --- Words that are wrong ---
 
 
@@ -190,15 +298,50 @@ def test_words_win_over_the_configuration(top: Top, tmp_path: Path) -> None:
         (["--sort", "speed"], 2, "speed"),
         (["--config", "/no/such"], 2, "/no/such: No such file"),
         (["--inc"], 2, "--inc"),
-        (["-d", "5"], 2, "-d/--duration: not in this version yet"),
-        (["top", "--duration=5"], 2, "-d/--duration: not in this version yet"),
-        (["-xd5"], 2, "-d/--duration: not in this version yet"),
-        (["-T"], 2, "-T/--top: not in this version yet"),
-        (["top", "--top", "10"], 2, "-T/--top: not in this version yet"),
-        (["--", "ls", "-l"], 2, "-- COMMAND: not in this version yet"),
-        (["top", "-x", "--", "--help"], 2, "-- COMMAND: not in this version yet"),
+        (["-d", "0"], 2, "'0' is not a number of seconds above 0 and up to 31622400"),
+        (["top", "--duration=nan"], 2, "'nan' is not a number of seconds"),
+        (["-xd-5"], 2, "'-5' is not a number of seconds"),
+        (["-T"], 2, "-T/--top"),
+        (["top", "--top", "0"], 2, "'0' is not a whole number from 1"),
+        (["count", "-T", "1.5"], 2, "'1.5' is not a whole number from 1"),
+        (["count", "-T", "9" * 30], 2, "is not a whole number from 1"),
+        (["summary", "--max", "-1"], 2, "'-1' is not a whole number from 1"),
+        (["count", "-i", "0"], 2, "'0' is not a number of seconds above 0 and up to 86400"),
+        (["lat", "-i", "-1"], 2, "'-1' is not a number of seconds"),
+        (["summary", "-i", "inf"], 2, "'inf' is not a number of seconds"),
+        (["count", "-i", "1e9"], 2, "'1e9' is not a number of seconds"),
+        (["count", "-i", "soon"], 2, "'soon' is not a number of seconds"),
+        (["count", "-d", "inf"], 2, "'inf' is not a number of seconds"),
+        (["count", "--by", "pid,user"], 2, f"unknown key 'user', known: {', '.join(words.KEYS)}"),
+        (["count", "--by", "process"], 2, "unknown key 'process'"),
+        (["summary", "--by", "user"], 2, "known: total, process, thread, cgroup, syscall, pid,"),
+        (["summary", "--by", "process,pid"], 2, "'process' stands alone"),
+        (["lat", "--by", "pid,comm,pid"], 2, "'pid,comm,pid' names a key twice"),
+        (["lat", "--by", ""], 2, "unknown key ''"),
+        (["count", "-P", "--by", "pid"], 2, "-P/--process and --by exclude each other"),
+        (["count", "--json", "--output"], 2, "--json and --output exclude each other"),
+        (["count", "--output", "csv"], 2, "csv"),
+        (["summary", "-T", "1", "--max", "1"], 2, "-T/--top and --max exclude each other"),
+        (["count", "--"], 2, "--: the command is missing"),
+        (["--"], 2, "--: the command is missing"),
+        (["count", "--exec"], 2, "--exec: the command is missing"),
+        (["lat", "--exec", "ls"], 2, "--exec"),
+        (["count", "-p", "1", "--", "ls"], 2, "a command and -p/--pid or -t/--tid exclude"),
+        (["top", "-t", "1", "--", "ls"], 2, "a command and -p/--pid or -t/--tid exclude"),
         (["-p", "x", "--", "ls"], 2, "'x' is not the number"),
         (["doctor", "--", "ls"], 2, "ls"),
+        (["count", "ls"], 2, "ls"),
+        *(
+            (wrong, code, message)
+            for name in ("count", "lat", "summary")
+            for wrong, code, message in (
+                ([name, "--syscall", "raed"], 2, "unknown syscall 'raed'; did you mean read"),
+                ([name, "-e", "ENOSUCH"], 2, "unknown error name: ENOSUCH"),
+                ([name, "-p", "4194304"], 1, "there is no process 4194304"),
+                ([name, "--cgroup", "/no/such"], 1, "/no/such is no cgroup"),
+                ([name, "--config", "/no/such"], 2, "/no/such: No such file"),
+            )
+        ),
     ],
 )
 def test_wrong_words_get_one_line(
@@ -327,6 +470,7 @@ def raising(error: BaseException) -> Result:
     [
         (CannotCollect("no BPF here", "boot another kernel"), 1, "no BPF here. Boot another"),
         (CannotCollect("no BPF here"), 1, "no BPF here.\n"),
+        (CannotRun("cannot run 'x': No"), 2, "sysdash: cannot run 'x': No\n"),
         (KeyboardInterrupt(), 130, ""),
         (RuntimeError("a\x1bb\nc"), 1, "internal error: RuntimeError: a␛b␊c (/"),
         (RuntimeError(), 1, "internal error: RuntimeError (/"),
@@ -374,7 +518,7 @@ def test_importing_the_command_line_imports_nothing_else() -> None:
 EARLY_MS = (0, 1, 2, 4, 7, 10, 15, 20, 30, 40, 60, 80, 120, 180)
 
 
-@pytest.mark.parametrize("command", ["top", "doctor"])
+@pytest.mark.parametrize("command", ["top", "doctor", "count"])
 def test_ctrl_c_at_any_early_moment_ends_it_without_a_traceback(command: str) -> None:
     # What ./.venv/bin/sysdash holds, and a word when Python itself has started.
     code = "import sys; from sysdash.cli import main; print(flush=True); sys.exit(main())"
@@ -435,9 +579,53 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123  (no Path.open: it is no file)
+        result = sysdash_process("count", "--list", stdout=full.fileno())
+    told = "sysdash: cannot write the output: No space left on device.\n"
+    assert (result.returncode, result.stderr) == (1, told)
+
+
+@pytest.mark.parametrize(
+    ("argv", "written"), [(["count"], b"a\\xe9\\u6f22\n"), (["count", "--json"], "aé漢\n".encode())]
+)
+def test_what_the_locale_cannot_say_is_printed_all_the_same(
+    argv: list[str], written: bytes
+) -> None:
+    code = (
+        "import sys; from sysdash.commands import COMMANDS; from sysdash import cli; "
+        "import types; module = types.ModuleType('m'); "
+        "module.run = lambda args: print('a\\xe9\\u6f22') or 0; "
+        "sys.modules[COMMANDS['count'].module] = module; sys.exit(cli.main(sys.argv[1:]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *argv],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, written, b"")
+
+
+def test_threads_that_modules_begin_leave_signals_to_the_main_thread() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    masks: list[set[int]] = []
+
+    def look() -> None:
+        masks.append({*signal.pthread_sigmask(signal.SIG_BLOCK, ())})
+
+    with for_this_thread_alone():
+        thread = threading.Thread(target=look)
+        thread.start()
+        thread.join()
+    assert masks[0] >= {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
 def test_the_command_line_imports_nothing_heavy() -> None:
     code = (
-        "import sys, sysdash.cli; sysdash.cli.main(['top', '--help']); "
+        "import sys, sysdash.cli; "
+        "[sysdash.cli.main([name, '--help']) for name in ('top', 'count', 'lat', 'summary')]; "
         "heavy = {'bcc', 'numpy', 'urwid', 'wcwidth', 'ctypes'} & set(sys.modules); "
         "sys.exit(', '.join(heavy) or 0)"
     )

@@ -60,11 +60,21 @@ def test_holds_every_file_of_the_package_and_the_default_config(wheel: Path) -> 
         if path.is_file() and "__pycache__" not in path.parts
     }
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        packed = {name for name in names if ".data/" not in name}
         assert packed == sources | {"sysdash/config.toml"}
         assert archive.read("sysdash/config.toml") == (ROOT / "config.toml").read_bytes()
         for source in sources:
             assert archive.read(source) == (ROOT / source).read_bytes()
+
+
+def test_puts_pages_and_completions_where_they_are_looked_for(installed: Path) -> None:
+    shared = {path.relative_to(ROOT) for path in (ROOT / "share").rglob("*") if path.is_file()}
+    assert shared
+    for path in shared:
+        assert (installed.parent / path).read_bytes() == (ROOT / path).read_bytes()
+    for name in ("man/man1/sysdash.1", "man/man1/syscount.1", "zsh/site-functions/_sysdash"):
+        assert Path("share", name) in shared
 
 
 def test_does_not_depend_on_the_bcc_of_pypi(wheel: Path) -> None:
@@ -92,3 +102,6 @@ def test_runs_without_the_checkout(installed: Path, tmp_path: Path) -> None:
     ask: Words = [installed / "sysdash", "--version"]
     version = subprocess.run(ask, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert version.stdout.split() == ["sysdash", sysdash.__version__]
+    script: Words = [installed / "sysdash", "--print-completion", "bash"]
+    completion = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "sysdash syscount syslat sysslow" in completion.stdout

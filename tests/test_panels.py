@@ -15,9 +15,10 @@ from synthetic import HOST, LOSSES, Calls, Slow, nr, snapshot
 from urwid.util import set_temporary_encoding
 
 from sysdash import units
+from sysdash.bars import bar
 from sysdash.buckets import BUCKETS, octaves
 from sysdash.model import Filter, Syscall
-from sysdash.panels.cells import area, bar, fill, sparkline
+from sysdash.panels.cells import area, fill, sparkline
 from sysdash.panels.cells import width as line_width
 from sysdash.panels.help import HelpPanel
 from sysdash.panels.latency import merged, step_of

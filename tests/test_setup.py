@@ -32,7 +32,7 @@ printf '<%s>' "$PWD" "$@"
 
 def copy_checkout(to: Path) -> Path:
     to.mkdir()
-    for name in ("run", "check", "scripts", "pyproject.toml", "README.md", "LICENSE", "sysdash"):
+    for name in "run check scripts share pyproject.toml README.md LICENSE sysdash".split():
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -227,6 +227,49 @@ def test_missing_packages_are_installed_by_their_names_here(
     *_, install = (tmp_path / "calls").read_text().splitlines()
     assert install.split()[0] == str(fake)
     assert install.endswith(packages)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_server_for_the_tests_is_installed_but_never_started(
+    tmp_path: Path, *, fails: bool
+) -> None:
+    for name in ("awk", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "")
+    for name in ("apt-get", "apt-cache", "systemctl"):
+        fake = tmp_path / name
+        status = int(fails and name == "apt-get")
+        fake.write_text(f'#!/bin/sh\necho "{name} $*" >>"{tmp_path}/calls"\nexit {status}\n')
+        fake.chmod(0o755)
+    script = f"SYSTEMD={tmp_path}; install_packages apt-get zsh influxdb"
+    result = shell(script, path=tmp_path)
+    assert result.returncode == int(fails)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == "systemctl mask influxdb.service"
+    assert any(
+        line.endswith("install --yes --no-install-recommends zsh influxdb") for line in calls
+    )
+    after = ["unmask", *([] if fails else ["disable"])]
+    assert calls[-len(after) :] == [f"systemctl {verb} influxdb.service" for verb in after]
+
+
+def test_a_package_has_another_name_on_another_system(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    functions = (
+        "apt-cache() { [[ ${!#} != linux-perf ]]; }\n"
+        f"as_root() {{ echo ${{*: -2}} >>{calls}; }}\n"
+    )
+    result = shell(f"{functions}install_packages apt-get zsh 'linux-perf|linux-tools-generic'")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert calls.read_text() == "zsh linux-tools-generic\n"
+    nothing = "apt-cache() { false; }\nas_root() { :; }\n"
+    result = shell(f"{nothing}install_packages apt-get 'linux-perf|linux-tools-generic'")
+    assert result.returncode == 1
+    assert "E: apt knows no package linux-perf|linux-tools-generic" in result.stderr
+
+
+def test_nothing_else_is_told_to_systemd(tmp_path: Path) -> None:
+    script = f'SYSTEMD={tmp_path}; apt_install() {{ echo "$@"; }}; install_packages apt-get zsh'
+    assert shell(script, path=tmp_path).stdout == "zsh\n"
 
 
 def test_says_what_is_missing_where_no_package_manager_is_known(tmp_path: Path) -> None:

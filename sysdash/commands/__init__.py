@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,13 +19,15 @@ class Command:
         collects: whether it collects, so that ``args.settings`` (:class:`sysdash.config.Settings`)
             and ``args.filters`` (:class:`sysdash.filters.Filters`) are made for it.
         examples: command lines and what they do.
+        note: what its help says besides.
     """
 
     summary: str
-    words: Callable[[argparse.ArgumentParser], None]
+    words: Callable[[words.ArgumentParser], None]
     module: str
     collects: bool
     examples: tuple[tuple[str, str], ...]
+    note: str = ""
 
 
 COMMANDS = {
@@ -40,6 +41,45 @@ COMMANDS = {
             ("sysdash -p 1842 -i 0.5", "those of one process, twice a second"),
             ("sysdash --syscall '!futex,!epoll_wait'", "all but these two"),
             ("sysdash -e ENOENT --comm nginx", "what nginx looks for in vain"),
+            ("sysdash -- make -j4", "the calls of a build, until it ends"),
+        ),
+    ),
+    "count": Command(
+        "how many calls of which syscall, or by which process",
+        words.count,
+        "sysdash.commands.count",
+        collects=True,
+        examples=(
+            ("sysdash count -d 5", "the ten most frequent of five seconds"),
+            ("sysdash count -i 1 -L", "every second, with the time in calls"),
+            ("sysdash count -P -x", "which processes fail most often"),
+            ("sysdash count --by pid,comm,syscall", "each process's calls"),
+            ("sysdash count -- make", "the calls of a command"),
+            ("sysdash count --output -i 10", "for InfluxDB, every ten seconds"),
+        ),
+    ),
+    "lat": Command(
+        "how long calls take: percentiles and histograms",
+        words.lat,
+        "sysdash.commands.lat",
+        collects=True,
+        examples=(
+            ("sysdash lat -d 5 -T 3", "the three that took most of the time"),
+            ("sysdash lat --syscall fsync -i 1", "one syscall, every second"),
+            ("sysdash lat -p 1842 --json", "one process, for a program to read"),
+            ("sysdash lat -- tar cf /dev/null /usr", "the calls of a command"),
+        ),
+        note=words.PERCENTILE_NOTE,
+    ),
+    "summary": Command(
+        "calls, errors and times in the table of perf trace -s",
+        words.summary,
+        "sysdash.commands.summary",
+        collects=True,
+        examples=(
+            ("sysdash summary -d 5", "the whole machine, for five seconds"),
+            ("sysdash summary --by thread -p 1842", "each thread of a process"),
+            ("sysdash summary --errno-summary -- make", "a command, with its errors"),
         ),
     ),
     "doctor": Command(

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import math
+import os
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sysdash import app, syscalls
@@ -13,16 +19,25 @@ from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
 from sysdash.probes import capabilities
-from sysdash.units import fit, safe, width
+from sysdash.units import bytes_, fit, safe, width
+from sysdash.workload import Tail, Workload
 
 _CGROUP_COLUMNS = 20
+_COMMAND_COLUMNS = 30
+
+_MOST_OUTPUT = 256 * 1024
+"""Bytes that are kept of what a command writes while the dashboard has the terminal."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the dashboard until the user leaves it.
+    """Show the dashboard until the user leaves it, or its time or its command is over.
+
+    Returns:
+        The exit code: that of the command, if there is one.
 
     Raises:
         CannotCollect: this machine, user or terminal cannot.
+        CannotRun: there is no such command.
     """
     settings, filters = args.settings, args.filters
     capabilities.require_privileges()
@@ -34,31 +49,80 @@ def run(args: argparse.Namespace) -> int:
         keep_slow=settings.slow_keep, max_bytes=settings.history_memory_mb * 1_000_000
     )
 
+    workload: Workload | None = None
+    # The time to load the probe is not the user's.
+    end = math.inf
+
     def open_source() -> Source:
+        nonlocal end
         # Only here: bcc takes a while to import, and the screen is drawn meanwhile.
         from sysdash.probes.source import BpfSource
 
-        return BpfSource(
-            filters,
+        source = BpfSource(
+            filters if workload is None else replace(filters, command=workload.pid),
             thresholds(settings.thresholds_ns),
             default_threshold_ns=settings.threshold_ns,
             slow_per_second=settings.slow_per_second,
             waiting=syscalls.waiting(),
         )
+        if workload is not None:
+            try:
+                workload.release()
+            except BaseException:
+                source.close()
+                raise
+        end = time.monotonic() + (args.duration_s or math.inf)
+        return source
 
     def collect(wake: Callable[[], None]) -> Collector:
         return Collector(open_source, settings.interval_s, history.append, wake)
 
-    app.run(
-        collect,
-        history,
-        interval_s=settings.interval_s,
-        sort=settings.sort,
-        theme=settings.theme,
-        display=settings.display,
-        limits=describe(filters),
-    )
-    return 0
+    def done() -> bool:
+        return time.monotonic() >= end or (workload is not None and workload.poll() is not None)
+
+    with ExitStack() as stack:
+        if args.command:
+            workload = stack.enter_context(_behind(args.command))
+        app.run(
+            collect,
+            history,
+            interval_s=settings.interval_s,
+            sort=settings.sort,
+            theme=settings.theme,
+            display=settings.display,
+            limits=describe(filters, args.command),
+            most=args.top,
+            done=None if workload is None and args.duration_s is None else done,
+        )
+    return 0 if workload is None else workload.terminate()
+
+
+@contextmanager
+def _behind(command: Sequence[str]) -> Iterator[Workload]:
+    """A command that leaves the terminal to the dashboard; its output is shown afterwards."""
+    with Tail(_MOST_OUTPUT) as tail:
+        with open(os.devnull) as nothing:  # noqa: PTH123  (opened for its descriptor)
+            workload = Workload(command, stdin=nothing.fileno(), output=tail.fileno())
+        tail.begin()
+        try:
+            with workload:
+                yield workload
+        finally:
+            _show(*tail.end())
+
+
+def _show(output: bytes, cut: int) -> None:
+    """Write what a command wrote; nothing if the terminal has gone away."""
+    if cut:
+        words = f"[{bytes_(cut)} of the command's output are left out here]\n"
+        output = words.encode() + output
+    left = memoryview(output)
+    try:
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 def thresholds(by_name: Mapping[str, int | None]) -> dict[tuple[int, int], int | None]:
@@ -70,7 +134,7 @@ def thresholds(by_name: Mapping[str, int | None]) -> dict[tuple[int, int], int |
     }
 
 
-def describe(filters: Filters) -> str:
+def describe(filters: Filters, command: Sequence[str] = ()) -> str:
     """What the filters let through, in a few words for the header; empty where all is collected."""
     words = []
     for name, values in (
@@ -81,11 +145,13 @@ def describe(filters: Filters) -> str:
         ("cgroup", [_short(path) for path in filters.cgroups]),
         ("", _names(filters.syscalls)),
         ("", [f"!{name}" for name in _names(filters.not_syscalls)]),
-        ("", [syscalls.errno_name(errno) for errno in filters.errnos]),
+        ("", [*map(syscalls.errno_name, filters.errnos)]),
         ("", ["failures"] if filters.failures else []),
     ):
         if values:
             words.append(f"{name} {','.join(map(str, values))}".strip())
+    if command:
+        words.append(fit(safe(" ".join(["--", *command])), _COMMAND_COLUMNS))
     return " ".join(words)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +22,36 @@ from sysdash.units import safe
 
 _T = TypeVar("_T")
 
-NOT_YET = "not in this version yet"
+Check = Callable[[argparse.Namespace], str | None]
+"""What must hold of all words together; returns what is wrong, None if nothing is."""
+
+KEYS = ("syscall", "pid", "tid", "comm", "cgroup", "errno")
+"""What ``--by`` takes: :data:`sysdash.model.KEYS`, whose module takes its time to import."""
+
+SUMMARY_MODES = ("total", "process", "thread", "cgroup")
+"""What ``--by`` of ``sysdash summary`` takes as well, alone."""
+
+PERCENTILE_NOTE = (
+    "p50, p90 and p99 come from a histogram with four buckets to an octave: each is\n"
+    "at most 1/9 (about 11%) away from the exact one, and within min and max."
+)
+"""The error bound of percentiles, :data:`sysdash.buckets.QUANTILE_ERROR`, for ``--help``."""
 
 _COMM_BYTES = 15  # TASK_COMM_LEN without its NUL
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
+    """A parser that says what is wrong in one line.
+
+    Attributes:
+        checks: what must hold of all words together.
+        begins_command: the words after which all others are a command's; empty if none can be.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.checks: list[Check] = []
+        self.begins_command: tuple[str, ...] = ()
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
@@ -40,21 +64,17 @@ class ArgumentParser(argparse.ArgumentParser):
             if action.help != argparse.SUPPRESS:
                 value = action.metavar or ("|".join(action.choices) if action.choices else "")
                 names = ", ".join(action.option_strings)
-                options.append((f"{names} {value}".rstrip(), action.help or ""))
+                given = f"{names}[={value}]" if action.nargs == "?" else f"{names} {value}"
+                options.append((given.rstrip(), action.help or ""))
+        if self.begins_command:
+            options.append((_COMMAND, _COMMAND_HELP))
         return options
-
-
-class _NotYet(argparse.Action):
-    """An option that every command has sooner or later, and this one not in this version."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        parser.error(f"{'/'.join(self.option_strings)}: {NOT_YET}")
 
 
 # --- What each command understands ---
 
 
-def top(parser: argparse.ArgumentParser) -> None:
+def top(parser: ArgumentParser) -> None:
     """Add the words of ``sysdash top``."""
     _config(parser)
     show = parser.add_argument_group("what is shown")
@@ -66,23 +86,91 @@ def top(parser: argparse.ArgumentParser) -> None:
         type=_seconds(low, high),
         help=f"time between refreshes, {low:g} to {high:g}, fractions allowed (default: 1)",
     )
+    _duration(show, "end after this time")
+    _top(show, "list at most N syscalls, and as many processes and errors")
     show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
     show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
     show.add_argument(
         "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
     )
     _filters(parser)
-    for flag, name in (("-d", "--duration"), ("-T", "--top")):
-        # With a value or without one: the answer is the same.
-        parser.add_argument(flag, name, action=_NotYet, nargs="?", help=argparse.SUPPRESS)
+    _command(parser)
 
 
-def doctor(parser: argparse.ArgumentParser) -> None:
+def count(parser: ArgumentParser) -> None:
+    """Add the words of ``sysdash count``."""
+    _config(parser)
+    show = parser.add_argument_group("what is shown")
+    _times(show)
+    _top(show, "the first N rows only (default: 10)")
+    show.add_argument("-L", "--latency", action="store_true", help="measure the time in calls too")
+    show.add_argument("-m", "--milliseconds", action="store_true", help="times in ms (default: µs)")
+    show.add_argument(
+        "-P", "--process", action="store_true", help="by process instead of by syscall"
+    )
+    _by(show, KEYS)
+    show.add_argument("--rate", action="store_true", help="a column of calls per second")
+    _json(show)
+    show.add_argument(
+        "--output",
+        nargs="?",
+        const="line",
+        choices=("line",),
+        metavar="line",
+        help="InfluxDB's line protocol in place of a table",
+    )
+    show.add_argument(
+        "-l", "--list", action="store_true", help="list the syscalls that have names, and end"
+    )
+    _filters(parser)
+    _command(parser, "--exec")
+    parser.checks += [
+        lambda args: (
+            "-P/--process and --by exclude each other" if args.process and args.by else None
+        ),
+        lambda args: (
+            "--json and --output exclude each other" if args.json and args.output else None
+        ),
+    ]
+
+
+def lat(parser: ArgumentParser) -> None:
+    """Add the words of ``sysdash lat``."""
+    _config(parser)
+    show = parser.add_argument_group("what is shown")
+    _times(show)
+    _top(show, "the first N rows only (default: 10)")
+    _by(show, KEYS)
+    _json(show)
+    _filters(parser)
+    _command(parser)
+
+
+def summary(parser: ArgumentParser) -> None:
+    """Add the words of ``sysdash summary``."""
+    _config(parser)
+    show = parser.add_argument_group("what is shown")
+    _times(show)
+    _top(show, "the first N syscalls of each table only")
+    show.add_argument("--max", metavar="N", type=_whole, help="the same as -T")
+    _by(show, KEYS, SUMMARY_MODES)
+    show.add_argument(
+        "--errno-summary", action="store_true", help="under each syscall, which errors how often"
+    )
+    _json(show)
+    _filters(parser)
+    _command(parser)
+    parser.checks.append(
+        lambda args: "-T/--top and --max exclude each other" if args.top and args.max else None
+    )
+
+
+def doctor(parser: ArgumentParser) -> None:
     """Add the words of ``sysdash doctor``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _config(parser: argparse.ArgumentParser) -> None:
+def _config(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
@@ -91,7 +179,79 @@ def _config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _filters(parser: argparse.ArgumentParser) -> None:
+_Group = argparse._ArgumentGroup  # noqa: SLF001  (it has no public name)
+
+_COMMAND = "-- COMMAND [ARG...]"
+_COMMAND_HELP = (
+    "at the end: start this command, collect its calls and those of all that it starts, "
+    "end with it and with its exit status"
+)
+
+
+def _times(group: _Group) -> None:
+    group.add_argument(
+        "-i",
+        "--interval",
+        dest="interval_s",
+        metavar="SECONDS",
+        type=_positive_seconds(limits.LONGEST_INTERVAL_S),
+        help="print after each interval (default: once, at the end)",
+    )
+    _duration(group, "end after this time (default: at Ctrl-C)")
+
+
+def _duration(group: _Group, what: str) -> None:
+    group.add_argument(
+        "-d",
+        "--duration",
+        dest="duration_s",
+        metavar="SECONDS",
+        type=_positive_seconds(limits.LONGEST_DURATION_S),
+        help=what,
+    )
+
+
+def _top(group: _Group, what: str) -> None:
+    group.add_argument("-T", "--top", metavar="N", type=_whole, help=what)
+
+
+def _by(group: _Group, keys: tuple[str, ...], modes: tuple[str, ...] = ()) -> None:
+    group.add_argument(
+        "--by",
+        metavar="KEY[,KEY...]",
+        type=_keys(keys, modes),
+        default=(),
+        help=f"group by any of {', '.join(keys)}" + (f"; or {', '.join(modes)}" if modes else ""),
+    )
+
+
+def _json(group: _Group) -> None:
+    group.add_argument("--json", action="store_true", help="print one JSON object an interval")
+
+
+def _command(parser: ArgumentParser, *also: str) -> None:
+    """Let a command stand at the end, after ``--`` or one of ``also``."""
+    parser.begins_command = ("--", *also)
+    group = parser.add_argument_group("a command", textwrap.fill(f"{_COMMAND} {_COMMAND_HELP}", 78))
+    for name in also:
+        group.add_argument(
+            name,
+            nargs=argparse.REMAINDER,
+            dest="command",
+            default=[],
+            metavar="COMMAND [ARG...]",
+            help="the same as -- COMMAND",
+        )
+    parser.checks.append(_command_alone)
+
+
+def _command_alone(args: argparse.Namespace) -> str | None:
+    if args.command and (args.pid or args.tid):
+        return "a command and -p/--pid or -t/--tid exclude each other"
+    return None
+
+
+def _filters(parser: ArgumentParser) -> None:
     group = parser.add_argument_group(
         "what is collected",
         "Applied in the kernel, where what is left out costs almost nothing. A filter\n"
@@ -159,6 +319,45 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
     return seconds
 
 
+def _positive_seconds(high: float) -> Callable[[str], float]:
+    def seconds(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a number of seconds above 0 and up to {high:.0f}"
+            )
+        return value
+
+    return seconds
+
+
+def _whole(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+
+
+def _keys(keys: tuple[str, ...], modes: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    def by(text: str) -> tuple[str, ...]:
+        words = tuple(word.strip() for word in text.split(","))
+        if len(words) == 1 and words[0] in modes:
+            return words
+        for word in words:
+            if word in modes and word not in keys:
+                raise argparse.ArgumentTypeError(f"{word!r} stands alone, without other keys")
+            if word not in keys:
+                known = ", ".join(dict.fromkeys((*modes, *keys)))
+                raise argparse.ArgumentTypeError(f"unknown key {word!r}, known: {known}")
+        if len(set(words)) < len(words):
+            raise argparse.ArgumentTypeError(f"{text!r} names a key twice")
+        return words
+
+    return by
+
+
 def _pid(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= limits.MAX_PID:
         return int(text)
@@ -199,14 +398,11 @@ def settings(args: argparse.Namespace) -> Settings:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    words = {
-        "interval_s": args.interval,
-        "sort": args.sort,
-        "theme": args.theme,
-        "display": args.display,
-    }
-    given = {name: value for name, value in words.items() if value is not None}
-    return replace(config.load(args.config), **given)
+    # Only the dashboard has words for them.
+    words = {"interval": "interval_s", "sort": "sort", "theme": "theme", "display": "display"}
+    given = {field: getattr(args, word, None) for word, field in words.items()}
+    known = {field: value for field, value in given.items() if value is not None}
+    return replace(config.load(args.config), **known)
 
 
 def filters(args: argparse.Namespace) -> Filters:

@@ -13,6 +13,7 @@ import urwid
 from urwid.util import get_encoding, get_encoding_mode
 
 from sysdash import units
+from sysdash.bars import ascii_blocks, bar
 from sysdash.theme import selected
 
 Segment = tuple[str, str]
@@ -20,16 +21,8 @@ Segment = tuple[str, str]
 
 Line = list[Segment]
 
-_EIGHTHS = " ▏▎▍▌▋▊▉"
 _LEVELS = "▁▂▃▄▅▆▇"
 _FULL_LEVELS = " ▁▂▃▄▅▆▇█"
-
-# What takes the place of these where the terminal's encoding has no such characters.
-_ASCII = str.maketrans(
-    "─│┌┐└┘├┤┬┴┼▏▎▍▌▋▊▉█▁▂▃▄▅▆▇▸◂·…\u2013µ↑↓±≥",
-    "-|+++++++++" + "----===#" + "_.,-=+#" + "><.~-u^v~>",
-)
-
 
 # Bars and sparklines repeat, and a screen measures each piece of text several times.
 _text_width = lru_cache(maxsize=4096)(units.width)
@@ -94,18 +87,6 @@ def blank(columns: int) -> Line:
     return [("text", " " * columns)]
 
 
-def bar(share: float, columns: int) -> str:
-    """A horizontal bar of ``share`` (0 to 1) of ``columns``, in eighths of a column.
-
-    It is not padded. Anything above 0 shows at least one eighth.
-    """
-    eighths = round(min(max(share, 0.0), 1.0) * columns * 8)
-    if share > 0 and columns > 0:
-        eighths = max(eighths, 1)
-    whole, rest = divmod(eighths, 8)
-    return "█" * whole + (_EIGHTHS[rest] if rest else "")
-
-
 def graded_bar(share: float, columns: int) -> Line:
     """A bar whose colour rises along its way, padded to ``columns``."""
     text = bar(share, columns)
@@ -157,7 +138,7 @@ def _in_encoding(text: str, encoding: str) -> bytes:
     """The text for a terminal that is not UTF-8; a character that it lacks keeps its width."""
     return b"".join(
         char.encode(encoding, "replace").ljust(units.width(char), b"?")
-        for char in text.translate(_ASCII)
+        for char in ascii_blocks(text)
     )
 
 

@@ -97,6 +97,7 @@ class GroupedPanel(TablePanel):
             self.order = self.table.order(self.sort, inverted=state.inverted)
             first = self.order[-1 if state.inverted else 0]
             self._largest = float(getattr(self.table, _SORTED_BY[self.sort])[first])
+            self.order = self.order[: state.most]
             chosen = self.selected
             # Until the user does something, the first row is selected, whatever it is: what was
             # first when the program started is of no interest.
@@ -131,7 +132,10 @@ class GroupedPanel(TablePanel):
         for name, value in zip(self.identity, chosen, strict=True):
             mask &= getattr(self.table, name) == value
         found = np.flatnonzero(mask)
-        return self.order.index(int(found[0])) if len(found) else None
+        try:
+            return self.order.index(int(found[0])) if len(found) else None
+        except ValueError:
+            return None  # one of those beyond the most that are listed
 
     @override
     def selected_index(self) -> int | None:

@@ -8,10 +8,11 @@ from math import log2
 from typing_extensions import override
 
 from sysdash import units
+from sysdash.bars import bar
 from sysdash.buckets import octaves
 from sysdash.model import Row
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, bar, blank, cell, fill, spread, time_per_second
+from sysdash.panels.cells import Line, blank, cell, fill, spread, time_per_second
 from sysdash.ui_state import UiState
 
 Octave = tuple[int, int, int]

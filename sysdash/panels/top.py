@@ -44,8 +44,8 @@ def _no_calls(syscall: Syscall) -> Row:
 class TopPanel(GroupedPanel):
     """Syscalls by the chosen sort.
 
-    The selection is the app's, :attr:`UiState.syscall`. A selected syscall that makes no calls has
-    a row of zeros after all others.
+    The selection is the app's, :attr:`UiState.syscall`. A selected syscall that is not among those
+    listed has a row after them, of zeros if it makes no calls.
     """
 
     identity: tuple[str, ...] = ("nr", "abi")
@@ -119,8 +119,9 @@ class TopPanel(GroupedPanel):
         self._past = self.scene.past.rates(self.scene.view.filter, points)
         present = [i for i in indices if i < len(self.order)]
         contents = super().cells(present, placed)
-        if len(present) < len(indices) and self.state.syscall is not None:
-            absent = _no_calls(self.state.syscall)
+        chosen = self.state.syscall
+        if len(present) < len(indices) and self.table is not None and chosen is not None:
+            absent = self.table.find(chosen) or _no_calls(chosen)
             contents.append([self.cell(item, absent, -1) for item in placed])
         return contents
 

@@ -1,0 +1,2 @@
+# Completes the words of syscount in fish.
+sysdash --print-completion fish | source

@@ -1,0 +1,2 @@
+# Completes the words of syslat in fish.
+sysdash --print-completion fish | source

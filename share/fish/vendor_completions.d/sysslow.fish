@@ -1,0 +1,2 @@
+# Completes the words of sysslow in fish.
+sysdash --print-completion fish | source

@@ -1,0 +1,163 @@
+"""What ``count``, ``lat`` and ``summary`` share: collect, and end as a command-line tool ends."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from types import MappingProxyType
+
+from sysdash.aggregates import Accumulator, Aggregate
+from sysdash.collector import Source
+from sysdash.filters import Filters
+from sysdash.model import derive
+from sysdash.probes import capabilities
+from sysdash.workload import Workload
+
+_READ_S = 1.0
+"""The probe is read after this time at the latest, so that its rows are few."""
+
+_SAME_MOMENT_S = 0.001
+"""An interval that would end so shortly before the duration ends with it."""
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Collection:
+    """One run of the probe for a command-line tool.
+
+    Attributes:
+        interrupted: whether Ctrl-C has been pressed, which a terminal shows in the line it is at.
+        status: the exit code, once :meth:`aggregates` is exhausted: the command's, or 0.
+    """
+
+    def __init__(self, args: argparse.Namespace, by: Sequence[str], *, timed: bool) -> None:
+        """Prepare; nothing happens yet.
+
+        Args:
+            args: of a command that collects, with ``filters``, ``command``, ``interval_s`` and
+                ``duration_s``.
+            by: what calls are grouped by, of :data:`sysdash.model.KEYS`.
+            timed: whether to measure the time in calls.
+        """
+        self._filters: Filters = args.filters
+        self._command: list[str] = args.command
+        self._interval_s: float | None = args.interval_s
+        self._duration_s: float = args.duration_s or math.inf
+        self._by = tuple(by)
+        self._timed = timed
+        self._signals = {n for n in _ENDING if signal.getsignal(n) is not signal.SIG_IGN}
+        if self._command:
+            self._signals.add(signal.SIGCHLD)
+        self.interrupted = False
+        self.status = 0
+
+    def aggregates(self, ready: Callable[[], None]) -> Iterator[Aggregate]:
+        """Collect, and yield one aggregate an interval, and the last, shorter one at the end.
+
+        The end is that of the duration or of the command, or SIGINT, SIGTERM or SIGHUP. To a
+        command, the first of these is passed on, unless the terminal has sent it to both, and
+        collecting goes on until the command ends; the second one ends both. An iterator that is
+        closed early ends the command too.
+
+        Args:
+            ready: called when the probe is attached, before the command begins.
+
+        Raises:
+            CannotCollect: this machine, or user, or command cannot.
+            CannotRun: there is no such command.
+            KeyboardInterrupt: SIGINT came before there was anything to yield.
+        """
+        capabilities.require_privileges()
+        with _held_back(self._signals), ExitStack() as at_last, ExitStack() as stack:
+            filters, workload = self._filters, None
+            if self._command:
+                # Before bcc is loaded: this is the moment when the process is smallest.
+                workload = stack.enter_context(Workload(self._command))
+                filters = replace(filters, command=workload.pid)
+            source = self._open_source(filters)
+            stack.callback(source.close)
+            if signal.sigpending() & set(_ENDING) & self._signals:
+                return  # they are let go now, and do what they do to any program
+            at_last.callback(_forget, self._signals)
+            ready()
+            if workload is not None:
+                workload.release()
+            yield from self._collect(source, workload)
+
+    def _open_source(self, filters: Filters) -> Source:
+        # Only here: bcc takes a while to import.
+        from sysdash.probes.source import BpfSource
+
+        return BpfSource(
+            filters,
+            default_threshold_ns=None,
+            by_tid="tid" in self._by,
+            timed=self._timed,
+            cgroups="cgroup" in self._by,
+        )
+
+    def _collect(self, source: Source, workload: Workload | None) -> Iterator[Aggregate]:
+        accumulator = Accumulator(self._by, timed=self._timed)
+        lost: Mapping[str, int] = MappingProxyType({})
+        start = time.monotonic()
+        end = start + self._duration_s
+        interval_s = math.inf if self._interval_s is None else self._interval_s
+        intervals, due = 1, start + interval_s
+        read_at, look_at = start + _READ_S, start
+        warned = ended = False
+        while not ended:
+            if due > end - _SAME_MOMENT_S:
+                due = math.inf
+            wait_s = min(due, end, read_at, look_at) - time.monotonic()
+            got = signal.sigtimedwait(self._signals, max(wait_s, 0.0))
+            if got is not None and got.si_signo in _ENDING:
+                ended = warned or workload is None
+                warned = True
+                self.interrupted |= got.si_signo == signal.SIGINT
+                # From the terminal the command got it, too.
+                if workload is not None and got.si_code <= 0:
+                    workload.send(got.si_signo)
+            now = time.monotonic()
+            ended |= now >= end or (workload is not None and workload.poll() is not None)
+            if ended or now >= min(due, read_at):
+                snapshot = derive(source.read(), lost)
+                lost = snapshot.lost
+                accumulator.add(snapshot)
+                read_at = now + _READ_S
+            if now >= due and not ended:
+                yield from _taken(accumulator)
+                # Those that were missed while the last one was printed are not made good.
+                intervals = max(intervals, int((time.monotonic() - start) / interval_s)) + 1
+                due = start + intervals * interval_s
+            look_at = time.monotonic() + source.relieve()
+        if workload is not None:
+            self.status = workload.terminate()
+        yield from _taken(accumulator)
+
+
+def _taken(accumulator: Accumulator) -> Iterator[Aggregate]:
+    aggregate = accumulator.take()
+    if aggregate is not None:
+        yield aggregate
+
+
+@contextmanager
+def _held_back(numbers: AbstractSet[signal.Signals]) -> Iterator[None]:
+    """Keep signals pending in the meantime, for ``sigtimedwait`` to take them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _forget(numbers: AbstractSet[signal.Signals]) -> None:
+    """Drop the signals that are pending: what they ask for is being done."""
+    while signal.sigtimedwait(numbers, 0) is not None:
+        pass

@@ -1,0 +1,103 @@
+"""How the command-line tools print: whole intervals at once, in what the output can encode."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from sysdash.aggregates import Aggregate
+from sysdash.bars import ascii_blocks
+from sysdash.errors import CannotCollect
+from sysdash.report.losses import lost_line
+
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+_STUCK_MS = 100
+"""How long the output may take nothing before pending signals are looked for."""
+
+
+def announce(args: argparse.Namespace) -> None:
+    """Say that calls are being collected, to a person who waits for the result."""
+    if not args.json and sys.stderr.isatty():
+        print("Tracing syscalls... Ctrl+C to end.", file=sys.stderr, flush=True)
+
+
+def text(args: argparse.Namespace, aggregate: Aggregate, lines: Sequence[str]) -> None:
+    """Print an interval's lines, with ``-i`` under its local time, and tell what was lost."""
+    if args.interval_s is not None:
+        moment = time.localtime(aggregate.time_ns // 1_000_000_000)
+        lines = ["", time.strftime("[%H:%M:%S]", moment), *lines]
+    elif sys.stdout.isatty() and lines[0]:
+        # Not in the line where the terminal shows ^C.
+        lines = ["", *lines]
+    show(lines)
+    tell_losses(aggregate)
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines at once, in what standard output can encode."""
+    encoding = sys.stdout.encoding
+    _print("".join(f"{encodable(line, encoding)}\n" for line in lines))
+
+
+def data(aggregate: Aggregate, found: Mapping[str, object]) -> None:
+    """Print an interval as a line of JSON, and tell what was lost."""
+    # Escapes are ASCII, which is UTF-8 whatever the locale is.
+    _print(f"{json.dumps(found, ensure_ascii=not _is_utf8(sys.stdout.encoding))}\n")
+    tell_losses(aggregate)
+
+
+def tell_losses(aggregate: Aggregate) -> None:
+    """Say on standard error what is missing, if anything is."""
+    lost = lost_line(aggregate.lost)
+    if lost:
+        print(lost, file=sys.stderr, flush=True)
+
+
+def _print(whole: str) -> None:
+    """Write at once, for whoever reads a pipe waits for this interval and not for a full buffer.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        CannotCollect: the output is full.
+        KeyboardInterrupt: it takes nothing, and the user wants to end.
+    """
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:  # not a file
+        print(whole, end="", flush=True)
+        return
+    sys.stdout.flush()
+    data = whole.encode(sys.stdout.encoding, sys.stdout.errors or "strict")
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    while data:
+        # Signals are held back while calls are collected, and a reader may have stopped to read.
+        while not poller.poll(_STUCK_MS):
+            if signal.sigpending() & _ENDING:
+                raise KeyboardInterrupt
+        try:
+            # So much is taken without waiting by a pipe that takes anything (pipe(7)).
+            data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CannotCollect(f"cannot write the output: {error.strerror}") from None
+
+
+def encodable(line: str, encoding: str) -> str:
+    """The line as an output can take it: where that is not UTF-8, bars and lines are ASCII."""
+    if _is_utf8(encoding):
+        return line
+    return ascii_blocks(line).encode(encoding, "replace").decode(encoding)
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "utf-8"

@@ -1,0 +1,310 @@
+"""Sums over several samples, against plain Python."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sysdash import model
+from sysdash.aggregates import Accumulator, Aggregate, combine
+from sysdash.buckets import BUCKETS, bucket_of
+from sysdash.model import OTHERS, Row, Snapshot, Syscall, aggregate, derive, table_of
+from sysdash.records import EVENT, ROW, Rows, Sample
+from sysdash.units import safe
+
+SECOND_NS = 1_000_000_000
+PATHS = {1: "/", 7: "/system.slice/a.service", 2**64 - 1: "/far"}
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of one row of the kernel."""
+
+    nr: int = 0
+    abi: int = 0
+    pid: int = 1
+    tid: int = 1
+    comm: bytes = b"a"
+    cgroup: int = 1
+    errno: int = 0
+    latencies: tuple[int, ...] = (100,)
+    untimed: int = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.latencies) + self.untimed
+
+
+@dataclass
+class Sum:
+    """What a row should say."""
+
+    count: int = 0
+    errors: int = 0
+    latencies: list[int] = field(default_factory=list)
+
+    def add(self, calls: Calls) -> None:
+        self.count += calls.count
+        self.errors += calls.count if calls.errno else 0
+        self.latencies += calls.latencies
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        times = self.latencies
+        return (
+            self.count, self.errors, len(times), sum(times),
+            min(times, default=0), max(times, default=0),
+        )  # fmt: skip
+
+
+def numbers(row: Row) -> tuple[int, ...]:
+    return (row.count, row.errors, row.timed, row.total_ns, row.min_ns, row.max_ns)
+
+
+def rows_of(calls: Sequence[Calls]) -> Rows:
+    rows = np.zeros(len(calls), dtype=ROW)
+    for row, call in zip(rows, calls, strict=True):
+        for name in ("nr", "abi", "pid", "tid", "comm", "cgroup", "errno", "count", "untimed"):
+            row[name] = getattr(call, name)
+        # Where no call was timed, the kernel's row has the minimum that it began with.
+        row["min_ns"] = min(call.latencies, default=2**64 - 1)
+        row["max_ns"] = max(call.latencies, default=0)
+        row["total_ns"] = sum(call.latencies)
+        squares = sum(latency * latency for latency in call.latencies)
+        row["squares_low"], row["squares_high"] = squares % 2**64, squares >> 64
+        found = [bucket_of(latency) for latency in call.latencies]
+        row["hist"] = np.bincount(found, minlength=BUCKETS)
+    return rows
+
+
+def snapshot(
+    calls: Sequence[Calls],
+    *,
+    second: int = 1,
+    interval_ns: int = SECOND_NS,
+    lost: Mapping[str, int] = MappingProxyType({}),
+) -> Snapshot:
+    sample = Sample(
+        time_ns=second * SECOND_NS,
+        mono_ns=second * SECOND_NS,
+        interval_ns=interval_ns,
+        rows=rows_of(calls),
+        events=np.zeros(0, dtype=EVENT),
+        cgroups=MappingProxyType(PATHS),
+    )
+    # The losses of a snapshot are those since the start.
+    return derive(sample, {"calls": 0, "missed": 0, "unattributed": 0, **lost})
+
+
+CALLS = st.builds(
+    Calls,
+    nr=st.sampled_from([0, 1, 232, 9999, -1]),
+    abi=st.sampled_from([0, 1]),
+    pid=st.sampled_from([0, 1, 2]),
+    tid=st.sampled_from([1, 3]),
+    comm=st.sampled_from([b"", b"a", b"sixteen-bytes-15", b"\x1b[2J"]),
+    cgroup=st.sampled_from([*PATHS, 99]),
+    errno=st.sampled_from([0, 0, 2, 512]),
+    latencies=st.lists(st.integers(1, 2**42), max_size=4).map(tuple),
+    untimed=st.integers(0, 2),
+)
+SAMPLES = st.lists(st.lists(CALLS, max_size=12), min_size=1, max_size=5)
+KEYS = st.lists(st.sampled_from(model.KEYS), unique=True, min_size=1)
+
+
+def key_of(calls: Any, by: Sequence[str]) -> tuple[Any, ...]:
+    """The key of Calls or of a Row."""
+    values = {name: getattr(calls, name) for name in by if name != "syscall"}
+    if isinstance(calls, Calls):
+        folded = calls.pid == 0 and not calls.comm
+        values |= {"comm": safe(OTHERS if folded else calls.comm)}
+        values |= {"syscall": Syscall(calls.nr, calls.abi)}
+    else:
+        values |= {"syscall": calls.syscall}
+    return tuple(values[name] for name in by)
+
+
+def sums(samples: Sequence[Sequence[Calls]], by: Sequence[str]) -> dict[tuple[Any, ...], Sum]:
+    found: dict[tuple[Any, ...], Sum] = defaultdict(Sum)
+    for calls in samples:
+        for call in calls:
+            found[key_of(call, by)].add(call)
+    return dict(found)
+
+
+def rows(table: model.Table) -> dict[tuple[Any, ...], Row]:
+    found = {key_of(row, table.by): row for row in table.rows(range(len(table)))}
+    assert len(found) == len(table), "a key has two rows"
+    return found
+
+
+def taken(accumulator: Accumulator) -> Aggregate:
+    found = accumulator.take()
+    assert found is not None
+    return found
+
+
+@given(samples=SAMPLES, by=KEYS)
+def test_combined_tables_are_the_sums_of_their_calls(
+    samples: list[list[Calls]], by: list[str]
+) -> None:
+    tables = [aggregate(table_of(rows_of(calls), 0.5), by) for calls in samples]
+    table = combine(tables)
+    expected, found = sums(samples, by), rows(table)
+    assert {key: numbers(row) for key, row in found.items()} == {
+        key: group.numbers for key, group in expected.items()
+    }
+    assert table.by == tuple(by)
+    assert table.interval_s == 0.5 * len(samples)
+    for key, row in found.items():
+        times = expected[key].latencies
+        hist = np.bincount([bucket_of(ns) for ns in times], minlength=BUCKETS)
+        assert row.hist.tolist() == hist.tolist()
+        assert row.rate == pytest.approx(row.count / (0.5 * len(samples)))
+        if len(times) > 1:
+            mean = statistics.mean(times)
+            exact = 100 * statistics.stdev(times) / math.sqrt(len(times)) / mean
+            assert row.stddev_pct == pytest.approx(exact, rel=1e-4, abs=1e-4)
+
+
+def test_there_must_be_a_table() -> None:
+    with pytest.raises(ValueError, match="no tables"):
+        combine([])
+
+
+@given(samples=SAMPLES, by=KEYS, timed=st.booleans())
+def test_an_aggregate_is_the_sum_of_its_snapshots(
+    samples: list[list[Calls]], by: list[str], timed: bool
+) -> None:
+    accumulator = Accumulator(by, timed=timed)
+    for second, calls in enumerate(samples):
+        accumulator.add(snapshot(calls, second=second, interval_ns=250_000_000))
+    found = taken(accumulator)
+    expected = sums(samples, by)
+    counts = {key: (row.count, row.errors) for key, row in rows(found.calls).items()}
+    assert counts == {key: (group.count, group.errors) for key, group in expected.items()}
+    assert found.time_ns == (len(samples) - 1) * SECOND_NS
+    assert found.interval_s == found.calls.interval_s == 0.25 * len(samples)
+    assert found.calls.by == tuple(by)
+    assert found.timed == timed
+    timed_calls = sum(len(group.latencies) for group in expected.values())
+    assert found.calls.hist.sum() == (timed_calls if timed else 0)
+    used = {call.cgroup for calls in samples for call in calls} if "cgroup" in by else set()
+    assert found.cgroups == {i: path for i, path in PATHS.items() if i in used}
+
+
+@given(samples=SAMPLES, ends=st.sets(st.integers(0, 4)))
+def test_each_call_is_in_one_interval(samples: list[list[Calls]], ends: set[int]) -> None:
+    accumulator = Accumulator(("syscall", "pid"))
+    aggregates, since = [], 0
+    for i, calls in enumerate(samples):
+        accumulator.add(snapshot(calls, second=i))
+        if i in ends or i == len(samples) - 1:
+            found = taken(accumulator)
+            expected = sums(samples[since : i + 1], ("syscall", "pid"))
+            assert {key: numbers(row) for key, row in rows(found.calls).items()} == {
+                key: group.numbers for key, group in expected.items()
+            }
+            aggregates.append(found)
+            since = i + 1
+    assert accumulator.take() is None
+    assert sum(found.interval_s for found in aggregates) == len(samples)
+
+
+def test_a_sample_without_times_does_not_make_the_minimum_0() -> None:
+    accumulator = Accumulator(("syscall",))
+    for latencies in ((), (700, 900), ()):
+        accumulator.add(snapshot([Calls(latencies=latencies, untimed=1)]))
+    row = taken(accumulator).calls.row(0)
+    assert (row.count, row.timed, row.min_ns, row.max_ns) == (5, 2, 700, 900)
+
+
+def test_losses_are_those_of_the_interval() -> None:
+    accumulator = Accumulator(("syscall",))
+    accumulator.add(snapshot([], lost={"calls": 3, "missed": 1}))
+    accumulator.add(snapshot([], lost={"calls": 10, "missed": 1}))
+    assert taken(accumulator).lost == {"calls": 10, "missed": 1, "unattributed": 0}
+    accumulator.add(snapshot([], lost={"calls": 12, "missed": 1, "unattributed": 5}))
+    assert taken(accumulator).lost == {"calls": 2, "missed": 0, "unattributed": 5}
+    accumulator.add(snapshot([], lost={"calls": 12, "missed": 1, "unattributed": 5}))
+    assert taken(accumulator).lost == {"calls": 0, "missed": 0, "unattributed": 0}
+
+
+def test_what_was_taken_does_not_change() -> None:
+    accumulator = Accumulator(("syscall",))
+    accumulator.add(snapshot([Calls()]))
+    first = taken(accumulator)
+    accumulator.add(snapshot([Calls(latencies=(5, 6))]))
+    assert (first.calls.row(0).count, first.calls.hist.sum()) == (1, 1)
+    assert taken(accumulator).calls.row(0).count == 2
+
+
+@st.composite
+def crowds(draw: st.DrawFn) -> list[list[Calls]]:
+    """Samples of many processes, each with another number of calls."""
+    samples = []
+    for _ in range(draw(st.integers(1, 4))):
+        pids = draw(st.lists(st.integers(1, 40), unique=True, max_size=30))
+        samples.append(
+            [
+                Calls(
+                    nr=draw(st.sampled_from([0, 1])),
+                    pid=pid,
+                    tid=pid,
+                    comm=b"p%d" % pid,
+                    errno=draw(st.sampled_from([0, 2])),
+                    latencies=tuple(draw(st.lists(st.integers(1, 10**6), min_size=1, max_size=3))),
+                )
+                for pid in pids
+            ]
+        )
+    return samples
+
+
+@given(samples=crowds())
+def test_too_many_rows_are_folded_and_no_call_is_lost(samples: list[list[Calls]]) -> None:
+    most = 10
+    accumulator = Accumulator(("syscall", "pid", "comm", "errno"), most=most)
+    for calls in samples:
+        accumulator.add(snapshot(calls))
+    found = taken(accumulator)
+    # Two syscalls and two errnos make four rows of (others).
+    assert len(found.calls) <= most + 4
+    table = rows(found.calls)
+    exact = sums(samples, ("syscall", "pid", "comm", "errno"))
+    folded = [row for row in table.values() if row.comm == "(others)"]
+    assert sum(row.count for row in folded) == found.lost["unattributed"]
+    assert all(row.pid == 0 for row in folded)
+    if len(exact) <= most:
+        assert folded == []
+    for key, row in table.items():
+        if row.pid != 0:
+            assert row.count <= exact[key].count
+    by_kind = rows(aggregate(found.calls, ("syscall", "errno")))
+    assert {key: numbers(row) for key, row in by_kind.items()} == {
+        key: group.numbers for key, group in sums(samples, ("syscall", "errno")).items()
+    }
+
+
+def test_the_busiest_processes_keep_their_rows() -> None:
+    accumulator = Accumulator(("pid", "comm"), most=4)
+    crowd = [Calls(pid=pid, comm=b"p%d" % pid, latencies=(10,) * pid) for pid in range(1, 7)]
+    accumulator.add(snapshot(crowd, lost={"unattributed": 1}))
+    found = taken(accumulator)
+    counts = Counter({(row.pid, row.comm): row.count for row in rows(found.calls).values()})
+    assert counts == {(6, "p6"): 6, (5, "p5"): 5, (0, "(others)"): 1 + 2 + 3 + 4}
+    assert found.lost["unattributed"] == 1 + 10
+    assert found.interval_s == 1.0
+    # What is folded in one interval is not told again in the next.
+    accumulator.add(snapshot(crowd[:1], lost={"unattributed": 1}))
+    assert taken(accumulator).lost["unattributed"] == 0
