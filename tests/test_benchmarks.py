@@ -153,6 +153,8 @@ def test_compare_tells_a_difference_from_a_command_that_varies(
     assert errors.different() == {"read": "sysdash 5/1, strace 5/2"}
     vary: Any = compared([(5, 0), (6, 0)], [(5, 0), (5, 0)])
     assert (vary.different(), vary.varying()) == ({}, {"read": "sysdash 5/0, 6/0, strace 5/0"})
+    never: Any = compared([(5, 0), (5, 0)], [(7, 0), (8, 0)])
+    assert (never.different(), never.varying()) == ({"read": "sysdash 5/0, strace 7/0, 8/0"}, {})
     missing: Any = compare.Compared("x", {compare.OURS: [{}], compare.STRACE: [{"read": found(1)}]})
     assert missing.different() == {"read": "sysdash 0/0, strace 1/0"}
     assert "read DIFFERS: sysdash 5/1, strace 5/2" in compare.report([errors], "")
