@@ -13,12 +13,20 @@ from types import MappingProxyType
 
 import numpy as np
 
+from sysdash import syscalls
 from sysdash.buckets import BUCKETS
 from sysdash.model import OTHERS, Histograms, Snapshot, Table, aggregate
+from sysdash.records import OTHER_NR
 
-_MOST_ROWS = 50_000
-"""Rows that are kept, 60 MB with their histograms; beyond them the rarest processes are added up to
-one."""
+_MOST_ROWS = {True: 50_000, False: 250_000}
+"""Rows that are kept, by whether they have times: 60 or 40 MB, for a histogram is most of a row.
+Beyond them the rarest processes are added up to one."""
+
+_WHOSE = frozenset({"pid", "tid", "comm", "cgroup"})
+"""The keys that say whose a call is."""
+
+_PENDING_ROWS = 20_000
+"""New rows that are waited for before they are added up."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +53,20 @@ class Aggregate:
 class Accumulator:
     """Adds up snapshots until their sum is taken."""
 
-    def __init__(self, by: Sequence[str], *, timed: bool = True, most: int = _MOST_ROWS) -> None:
+    def __init__(self, by: Sequence[str], *, timed: bool = True, most: int | None = None) -> None:
         """Begin with nothing.
 
         Args:
             by: what the calls are grouped by, of :data:`sysdash.model.KEYS`.
             timed: whether the snapshots have times.
             most: rows to keep; of more, those with the fewest calls become one of pid 0 for each
-                syscall and errno, whose calls are counted as ``unattributed``.
+                syscall and errno, whose calls are counted as ``unattributed``, and numbers that no
+                table has become one.
         """
         self._by = tuple(by)
         self._timed = timed
-        self._most = most
-        self._calls: Table | None = None
+        self._most = _MOST_ROWS[timed] if most is None else most
+        self._parts: list[Table] = []
         self._time_ns = 0
         # As it was before this interval: a snapshot has the losses since the start.
         self._lost_before: Mapping[str, int] = {}
@@ -70,31 +79,43 @@ class Accumulator:
         new = aggregate(snapshot.calls, self._by)
         if not self._timed:
             new = replace(new, histograms=_no_histograms(len(new)))
-        self._calls = new if self._calls is None else combine([self._calls, new])
-        if len(self._calls) > self._most:
-            self._calls, folded = _folded(self._calls, self._most)
-            self._folded += folded
+        self._parts.append(new)
+        # Not each time: that would be to sort all rows again for a few new ones.
+        if sum(map(len, self._parts[1:])) > max(len(self._parts[0]), _PENDING_ROWS):
+            self._add_up()
         self._time_ns = snapshot.time_ns
         self._lost_now = snapshot.lost
         self._cgroups.update(snapshot.cgroups)
 
+    def _add_up(self) -> Table:
+        calls = combine(self._parts)
+        if len(calls) > self._most:
+            calls, folded = _folded(calls, self._most)
+            self._folded += folded
+        self._parts = [calls]
+        return calls
+
     def take(self) -> Aggregate | None:
         """The sum since the last time; None if nothing was added."""
-        calls, self._calls = self._calls, None
-        if calls is None:
+        if not self._parts:
             return None
+        calls = self._add_up()
+        self._parts = []
         lost = Counter(self._lost_now)
         lost.subtract(self._lost_before)
         lost["unattributed"] += self._folded
+        if not _WHOSE & set(self._by):
+            lost["unattributed"] = 0  # nobody asks whose they are
         self._lost_before, self._folded = self._lost_now, 0
         ids = set(calls.cgroup.tolist()) if "cgroup" in self._by else set()
+        cgroups, self._cgroups = self._cgroups, {}
         return Aggregate(
             time_ns=self._time_ns,
             interval_s=calls.interval_s,
             calls=calls,
             timed=self._timed,
             lost=MappingProxyType(dict(lost)),
-            cgroups=MappingProxyType({i: p for i, p in self._cgroups.items() if i in ids}),
+            cgroups=MappingProxyType({i: p for i, p in cgroups.items() if i in ids}),
         )
 
 
@@ -151,13 +172,40 @@ def _no_histograms(rows: int) -> Histograms:
     )
 
 
+def under_one_name(calls: Table, key: str) -> Table:
+    """The same calls with one name for each process or thread: that of most of its calls.
+
+    Number 0 is no process, but all that there is no number for here; these keep their names.
+
+    Args:
+        calls: grouped by at least ``key`` and ``comm``.
+        key: ``pid`` or ``tid``.
+    """
+    if not len(calls):
+        return calls
+    named = aggregate(calls, (key, "comm"))
+    order = np.lexsort((named.count, getattr(named, key)))
+    numbers = getattr(named, key)[order]
+    last = np.flatnonzero(np.append(numbers[1:] != numbers[:-1], True))
+    of_row = np.searchsorted(numbers[last], getattr(calls, key))
+    names = np.where(getattr(calls, key) > 0, named.comm[order[last]][of_row], calls.comm)
+    return aggregate(replace(calls, comm=names), calls.by)
+
+
 def _folded(table: Table, most: int) -> tuple[Table, int]:
-    """The table in about half of ``most`` rows, and how many calls have lost their process."""
+    """The table in at most ``most`` rows or so, and how many calls have lost their process."""
     order = np.argsort(-table.count, kind="stable")
-    kept, rest = table.take(order[: most // 2]), table.take(order[most // 2 :])
+    # Not just as many as fit, or it would be to do again at once.
+    keep = most * 9 // 10
+    kept, rest = table.take(order[:keep]), table.take(order[keep:])
+    known_nr = [
+        syscalls.name(nr, abi) is not None
+        for nr, abi in zip(rest.nr.tolist(), rest.abi.tolist(), strict=True)
+    ]
     zero = np.zeros(len(rest), dtype=np.int64)
     anonymous = replace(
         rest,
+        nr=np.where(np.array(known_nr, dtype=bool), rest.nr, OTHER_NR),
         pid=zero,
         tid=zero,
         cgroup=zero.astype(np.uint64),

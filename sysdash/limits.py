@@ -11,8 +11,8 @@ SORTS = ("rate", "latency", "total")
 INTERVAL_S = (0.1, 10.0)
 """The shortest and the longest refresh interval."""
 
-LONGEST_INTERVAL_S = 86_400.0
-"""The longest time between two tables of a command-line tool: a day."""
+TABLES_S = (0.001, 86_400.0)
+"""The shortest and the longest time between two tables of a command-line tool: up to a day."""
 
 LONGEST_DURATION_S = 366 * 86_400.0
 """The longest time after which something can be told to end: a year."""
@@ -22,3 +22,12 @@ MAX_PID = 1 << 22
 
 SMALLEST_SCREEN = (60, 15)
 """Columns and rows below which the dashboard only says that it needs more."""
+
+FILTER_IDS = 4096
+"""Processes, threads and parents, together, that can be filtered by."""
+
+FILTER_COMMS = 1024
+"""Process names that can be filtered by."""
+
+FILTER_CGROUPS = 64
+"""Cgroups that can be filtered by."""

@@ -7,7 +7,7 @@ command-line tools and the exporters all show numbers that came along it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
@@ -78,6 +78,8 @@ class Row:
     p99_ns: float
     hist: Ints
 
+
+_PIECE = 1000
 
 OTHERS = b"(others)"
 """The name that pid 0 gets where it stands for processes that the probe had no room for."""
@@ -150,6 +152,8 @@ class Histograms:
     def sums(self) -> Ints:
         """The histogram of each row, shape (n, BUCKETS)."""
         total = np.zeros((len(self.starts) - 1, BUCKETS), dtype=np.int64)
+        if not len(self.members):
+            return total
         bounds = self.starts.tolist()
         for row, (start, end) in enumerate(pairwise(bounds)):
             if end - start == 1:
@@ -268,6 +272,11 @@ class Table:
             )
             for i in range(len(part))
         ]
+
+    def each(self, indices: Sequence[int]) -> Iterator[Row]:
+        """The same one after the other, in pieces: many histograms at once take much memory."""
+        for start in range(0, len(indices), _PIECE):
+            yield from self.rows(indices[start : start + _PIECE])
 
     def find(self, syscall: Syscall) -> Row | None:
         """The row of a syscall, for a table grouped by syscall alone; None if it made no calls."""

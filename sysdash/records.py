@@ -29,6 +29,9 @@ ABI_CODES = {"NATIVE": 0, "IA32": 1, "X32": 2}
 
 ABIS = len(ABI_CODES)
 
+OTHER_NR = -(2**31)
+"""Stands for numbers that no table has, where there are too many of them to tell apart."""
+
 ROW = np.dtype(
     [
         ("count", "<u8"),
@@ -104,7 +107,10 @@ CPU = np.dtype(
         ("window_ns", "<u8"),
         ("window_calls", "<u8", 2),
         ("segment", "<u4"),
-        ("reserved", "<u4", 17),
+        ("odd", "<u4", 2),
+        ("unused", "<u4"),
+        ("unfollowed", "<u8"),
+        ("reserved", "<u4", 12),
     ]
 )
 """What one CPU counts: rows in use in each bank, losses since the start; and where its rows are."""

@@ -6,7 +6,7 @@ The numbers come from the kernel's own tables by way of the ``system-calls`` pac
 from __future__ import annotations
 
 import errno
-from functools import cache
+from functools import cache, lru_cache
 
 import system_calls
 
@@ -22,6 +22,52 @@ X32 = 2
 _ARCHITECTURES = ("x86_64", "i386", "x32")
 _SUFFIXES = ("", " (ia32)", " (x32)")
 _X32_BIT = 0x4000_0000  # __X32_SYSCALL_BIT, arch/x86/include/uapi/asm/unistd.h
+
+OTHER_NR = -(2**31)
+"""Stands for numbers that no table has, where there are too many of them to tell apart."""
+
+# What the tables of the package leave out: numbers that today's kernels answer with ENOSYS
+# (arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl), and old programs still try.
+_GONE: dict[int, dict[str, int]] = {
+    NATIVE: {
+        "uselib": 134,
+        "_sysctl": 156,
+        "create_module": 174,
+        "get_kernel_syms": 177,
+        "query_module": 178,
+        "nfsservctl": 180,
+        "getpmsg": 181,
+        "putpmsg": 182,
+        "afs_syscall": 183,
+        "tuxcall": 184,
+        "security": 185,
+        "vserver": 236,
+    },
+    IA32: {
+        "break": 17,
+        "stty": 31,
+        "gtty": 32,
+        "ftime": 35,
+        "prof": 44,
+        "lock": 53,
+        "mpx": 56,
+        "ulimit": 58,
+        "uselib": 86,
+        "profil": 98,
+        "idle": 112,
+        "create_module": 127,
+        "get_kernel_syms": 130,
+        "bdflush": 134,
+        "afs_syscall": 137,
+        "_sysctl": 149,
+        "query_module": 167,
+        "nfsservctl": 169,
+        "getpmsg": 188,
+        "putpmsg": 189,
+        "vserver": 273,
+    },
+    X32: {"getpmsg": 181, "putpmsg": 182, "afs_syscall": 183, "tuxcall": 184, "security": 185},
+}
 
 MAX_ERRNO = 4095
 """The largest number a failed call can return, negated (include/linux/err.h)."""
@@ -74,7 +120,7 @@ _WAITING = frozenset(
 @cache
 def _numbers_by_name(abi: int) -> dict[str, int]:
     table: dict[str, int] = system_calls.syscalls().load_arch_table(_ARCHITECTURES[abi])
-    return {name: nr & ~_X32_BIT for name, nr in table.items()}
+    return {name: nr & ~_X32_BIT for name, nr in table.items()} | _GONE[abi]
 
 
 @cache
@@ -89,10 +135,15 @@ def name(nr: int, abi: int = NATIVE) -> str | None:
     return _names_by_number(abi).get(nr) if nr >= 0 else None
 
 
-@cache
+@lru_cache(maxsize=4096)  # programs can make up numbers
 def display_name(nr: int, abi: int = NATIVE) -> str:
     """A name to show: ``read``, ``read (ia32)``, ``[unknown: 999]``."""
-    return (name(nr, abi) or f"[unknown: {nr}]") + _SUFFIXES[abi]
+    return (name(nr, abi) or unknown(nr)) + _SUFFIXES[abi]
+
+
+def unknown(nr: int) -> str:
+    """What a number is called that no table has."""
+    return "[unknown: others]" if nr == OTHER_NR else f"[unknown: {nr}]"
 
 
 def numbers(name: str) -> tuple[tuple[int, int], ...]:
@@ -117,7 +168,7 @@ def nearest(name: str) -> list[str]:
     return difflib.get_close_matches(name.lower(), names(), n=3)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def waits(nr: int, abi: int = NATIVE) -> bool:
     """Whether the purpose of a call is to wait, so that its time is not work."""
     found = name(nr, abi)

@@ -23,7 +23,7 @@ _PROGRAMS = Path(__file__).parent / "programs"
 Key = tuple[int, int, int]
 """Number, ABI code and errno of a call."""
 
-LOSSES = {"unattributed", "calls", "missed", "slow_limit", "slow_ring"}
+LOSSES = {"unattributed", "calls", "threads", "missed", "slow_limit", "slow_ring"}
 
 
 def nr(name: str, abi: int = 0) -> int:
@@ -105,7 +105,7 @@ def lost_calls(samples: Sequence[Sample]) -> dict[str, int]:
     return {name: count for name, count in lost(samples).items() if not name.startswith("slow_")}
 
 
-NOTHING_LOST = {"unattributed": 0, "calls": 0, "missed": 0}
+NOTHING_LOST = {"unattributed": 0, "calls": 0, "threads": 0, "missed": 0}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sysdash.records import EVENT, ROW, Events, Host, Rows, Sample
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
-LOSSES = ("calls", "missed", "unattributed", "slow_limit", "slow_ring")
+LOSSES = ("calls", "threads", "missed", "unattributed", "slow_limit", "slow_ring")
 HOST = Host("web-3", 2, 0.41, 212, 0.006, 148_000_000)
 
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sysdash import model
-from sysdash.aggregates import Accumulator, Aggregate, combine
+from sysdash import aggregates, model
+from sysdash.aggregates import Accumulator, Aggregate, combine, under_one_name
 from sysdash.buckets import BUCKETS, bucket_of
 from sysdash.model import OTHERS, Row, Snapshot, Syscall, aggregate, derive, table_of
 from sysdash.records import EVENT, ROW, Rows, Sample
@@ -230,7 +230,7 @@ def test_a_sample_without_times_does_not_make_the_minimum_0() -> None:
 
 
 def test_losses_are_those_of_the_interval() -> None:
-    accumulator = Accumulator(("syscall",))
+    accumulator = Accumulator(("comm",))
     accumulator.add(snapshot([], lost={"calls": 3, "missed": 1}))
     accumulator.add(snapshot([], lost={"calls": 10, "missed": 1}))
     assert taken(accumulator).lost == {"calls": 10, "missed": 1, "unattributed": 0}
@@ -238,6 +238,12 @@ def test_losses_are_those_of_the_interval() -> None:
     assert taken(accumulator).lost == {"calls": 2, "missed": 0, "unattributed": 5}
     accumulator.add(snapshot([], lost={"calls": 12, "missed": 1, "unattributed": 5}))
     assert taken(accumulator).lost == {"calls": 0, "missed": 0, "unattributed": 0}
+
+
+def test_who_is_not_told_is_not_lost() -> None:
+    accumulator = Accumulator(("syscall", "errno"))
+    accumulator.add(snapshot([], lost={"calls": 3, "unattributed": 5}))
+    assert taken(accumulator).lost == {"calls": 3, "missed": 0, "unattributed": 0}
 
 
 def test_what_was_taken_does_not_change() -> None:
@@ -271,13 +277,17 @@ def crowds(draw: st.DrawFn) -> list[list[Calls]]:
     return samples
 
 
-@given(samples=crowds())
-def test_too_many_rows_are_folded_and_no_call_is_lost(samples: list[list[Calls]]) -> None:
+@given(samples=crowds(), pending=st.sampled_from([0, 15, 20_000]))
+def test_too_many_rows_are_folded_and_no_call_is_lost(
+    samples: list[list[Calls]], pending: int
+) -> None:
     most = 10
     accumulator = Accumulator(("syscall", "pid", "comm", "errno"), most=most)
-    for calls in samples:
-        accumulator.add(snapshot(calls))
-    found = taken(accumulator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregates, "_PENDING_ROWS", pending)
+        for calls in samples:
+            accumulator.add(snapshot(calls))
+        found = taken(accumulator)
     # Two syscalls and two errnos make four rows of (others).
     assert len(found.calls) <= most + 4
     table = rows(found.calls)
@@ -302,9 +312,48 @@ def test_the_busiest_processes_keep_their_rows() -> None:
     accumulator.add(snapshot(crowd, lost={"unattributed": 1}))
     found = taken(accumulator)
     counts = Counter({(row.pid, row.comm): row.count for row in rows(found.calls).values()})
-    assert counts == {(6, "p6"): 6, (5, "p5"): 5, (0, "(others)"): 1 + 2 + 3 + 4}
-    assert found.lost["unattributed"] == 1 + 10
+    assert counts == {(6, "p6"): 6, (5, "p5"): 5, (4, "p4"): 4, (0, "(others)"): 1 + 2 + 3}
+    assert found.lost["unattributed"] == 1 + 6
     assert found.interval_s == 1.0
     # What is folded in one interval is not told again in the next.
     accumulator.add(snapshot(crowd[:1], lost={"unattributed": 1}))
     assert taken(accumulator).lost["unattributed"] == 0
+
+
+def test_numbers_that_no_table_has_are_folded() -> None:
+    accumulator = Accumulator(("syscall",), most=20)
+    calls = [Calls(nr=nr, latencies=(10,)) for nr in range(5000, 5100)]
+    accumulator.add(snapshot([*calls, Calls(latencies=(10,) * 3), Calls(nr=1, latencies=(7,))]))
+    found = taken(accumulator)
+    table = {row.syscall.name: row.count for row in found.calls.rows(range(len(found.calls)))}
+    assert len(table) <= 20
+    assert table["read"] == 3
+    assert table["write"] == 1
+    assert sum(table.values()) == 100 + 3 + 1
+    assert table["[unknown: others]"] == 100 - (len(table) - 3)
+    assert found.lost["unattributed"] == 0
+
+
+def test_a_process_has_one_name() -> None:
+    calls = [
+        Calls(nr=0, pid=7, tid=7, comm=b"sh", latencies=(1,)),
+        Calls(nr=1, pid=7, tid=7, comm=b"sh", latencies=(1,)),
+        Calls(nr=0, pid=7, tid=7, comm=b"ls", latencies=(1, 1, 1)),
+        Calls(nr=0, pid=8, tid=8, comm=b"sh", latencies=(1,)),
+        # Those that have no number here are many.
+        Calls(nr=0, pid=0, tid=0, comm=b"init", latencies=(1, 1)),
+        Calls(nr=0, pid=0, tid=0, comm=b"sshd", latencies=(1,)),
+    ]
+    accumulator = Accumulator(("pid", "comm", "syscall"))
+    accumulator.add(snapshot(calls))
+    named = under_one_name(taken(accumulator).calls, "pid")
+    table = rows(aggregate(named, ("pid", "comm")))
+    assert {(row.pid, row.comm): row.count for row in table.values()} == {
+        (7, "ls"): 5,
+        (8, "sh"): 1,
+        (0, "init"): 2,
+        (0, "sshd"): 1,
+    }
+    assert len(named) == 5
+    empty = named.select(named.pid < 0)
+    assert len(under_one_name(empty, "pid")) == 0

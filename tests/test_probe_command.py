@@ -130,6 +130,6 @@ def test_room_for_threads_that_are_followed(
     with _gated([program, 2, 1]) as process, opened(Filters(command=process.pid)) as source:
         process.communicate(b"\n")
         sample = source.read()
-    assert sample.lost["calls"] == 2
+    assert sample.lost["threads"] == 2
     assert calls(sample.rows, "fork") == 2
     assert by_call(sample.rows)[nr("getppid"), 0, 0] == 0

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from probing import Key, build, by_call, calls, comm, nr, of, opened, run
 
 from sysdash.filters import Filters
 from sysdash.probes import targets
+from sysdash.probes.cgroups import CgroupPaths
 from sysdash.probes.source import BpfSource
 from sysdash.syscalls import numbers
 
@@ -271,6 +273,27 @@ def test_paths_of_cgroups(family: Family, cgroup: Path, monkeypatch: pytest.Monk
         around.removeprefix("0::"): family.first.pid,
         f"/{cgroup.name}/made␛[2J": family.child.pid,
     }
+
+
+def test_cgroups_nested_deeply(cgroup: Path) -> None:
+    """As deep as whoever owns a part of the hierarchy likes; longer than a path can be."""
+    made = [cgroup]
+    before = Path.cwd()
+    os.chdir(cgroup)
+    try:
+        for _ in range(1200):
+            os.mkdir("deeper")  # noqa: PTH102  (relative: the whole path is too long)
+            os.chdir("deeper")
+            made.append(Path("deeper"))
+        paths = CgroupPaths()
+    finally:
+        for _ in made[1:]:
+            os.chdir("..")
+            os.rmdir("deeper")  # noqa: PTH106
+        os.chdir(before)
+    inner = cgroup / "inner"
+    ids = np.array([inner.stat().st_ino, 2**63], dtype=np.uint64)
+    assert paths.of(ids) == {inner.stat().st_ino: f"/{cgroup.name}/inner"}
 
 
 def test_itself(source: BpfSource) -> None:

@@ -14,7 +14,7 @@ from probing import build, by_call, calls, comm, counted, during, lost, of, open
 from sysdash.filters import Filters
 from sysdash.model import aggregate, table_of
 from sysdash.probes import layout
-from sysdash.records import Sample
+from sysdash.records import OTHER_NR, Sample
 
 pytestmark = pytest.mark.bpf
 
@@ -36,6 +36,7 @@ def _check_storm(samples: list[Sample], workers: int, children: int) -> None:
     assert lost(samples) == {
         "unattributed": folded["count"].sum(),
         "calls": 0,
+        "threads": 0,
         "missed": 0,
         "slow_limit": 0,
         "slow_ring": 0,
@@ -82,8 +83,31 @@ def test_reading_early(tmp_path: Path) -> None:
     assert len(of(rows, comm("storm"))) > 2 * (ROWS - OTHER_ROWS)
 
 
-def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
+def test_numbers_that_no_table_has(tmp_path: Path) -> None:
+    """Whoever makes them up has a few rows for them, and takes no room from others."""
+    program = build("numbers", tmp_path)
+    filters = Filters(comms=(comm("numbers"),))
+    with opened(filters, default_threshold_ns=None, room=ROOM) as source:
+        for _ in range(2):
+            source.read()
+            run(program, 2000, 3000, 2)
+            sample = source.read()
+            rows = of(sample.rows, comm("numbers"))
+            kept = rows[rows["nr"] >= 2000]
+            assert sorted(kept["nr"].tolist()) == list(range(2000, 2000 + layout.ODD_ROWS))
+            assert set(kept["count"]) == {2}
+            (others,) = rows[rows["nr"] == OTHER_NR]
+            assert others["count"] == 2 * (3000 - layout.ODD_ROWS)
+            assert others["errno"] == errno.ENOSYS
+            assert calls(rows, "exit_group") == 1
+            assert not any(sample.lost.values())
+
+
+def test_more_calls_than_other_can_keep_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On one CPU: 896 rows for the process, 128 for `other`, and what is beyond is lost."""
+    monkeypatch.setattr(layout, "ODD_ROWS", ROWS)
     program = build("numbers", tmp_path)
     filters = Filters(comms=(comm("numbers"),))
     with opened(filters, default_threshold_ns=None, room=ROOM) as source:
@@ -101,8 +125,11 @@ def test_more_calls_than_other_can_keep_apart(tmp_path: Path) -> None:
     assert sorted(unknown["nr"].tolist()) == list(range(2000, 2000 + kept))
 
 
-def test_rows_forgotten_by_the_index_are_merged(tmp_path: Path) -> None:
+def test_rows_forgotten_by_the_index_are_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Some of its lines are full with so many rows, and forget one that is wanted again."""
+    monkeypatch.setattr(layout, "ODD_ROWS", 8192)
     program = build("numbers", tmp_path)
     room = replace(layout.sizes(), rows=8192)
     filters = Filters(comms=(comm("numbers"),))

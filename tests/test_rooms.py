@@ -61,7 +61,9 @@ ALLOWED = {
         "sysdash.buckets", "sysdash.grouping", "sysdash.model", "sysdash.records",
         "sysdash.syscalls",
     ),
-    "aggregates": ("sysdash.buckets", "sysdash.model"),
+    "aggregates": (
+        "sysdash.buckets", "sysdash.model", "sysdash.records", "sysdash.syscalls",
+    ),
     "report": (
         "sysdash.aggregates", "sysdash.bars", "sysdash.buckets", "sysdash.limits", "sysdash.model",
         "sysdash.syscalls", "sysdash.units",

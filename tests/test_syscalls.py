@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sysdash import syscalls
-from sysdash.records import ABI_CODES
+from sysdash.records import ABI_CODES, OTHER_NR
 from sysdash.syscalls import IA32, NATIVE, X32
 
 
@@ -130,3 +132,20 @@ def test_the_calls_that_wait_are_those_that_say_so() -> None:
 
 def test_abi_codes_are_those_of_the_records() -> None:
     assert {name: getattr(syscalls, name) for name in ("NATIVE", "IA32", "X32")} == ABI_CODES
+    assert syscalls.OTHER_NR == OTHER_NR
+
+
+@pytest.mark.parametrize(("abi", "header"), [(0, "64"), (1, "32"), (2, "x32")])
+def test_every_name_of_the_c_headers_is_known(abi: int, header: str) -> None:
+    path = Path("/usr/include/x86_64-linux-gnu/asm") / f"unistd_{header}.h"
+    pattern = r"#define __NR_(\w+) (?:\(__X32_SYSCALL_BIT \+ )?(\d+)"
+    found = dict(re.findall(pattern, path.read_text()))
+    assert len(found) > 300
+    assert {name: syscalls.name(int(nr), abi) for name, nr in found.items()} == {
+        name: name for name in found
+    }
+
+
+def test_numbers_that_no_table_has() -> None:
+    assert syscalls.display_name(9999) == "[unknown: 9999]"
+    assert syscalls.display_name(syscalls.OTHER_NR, syscalls.IA32) == "[unknown: others] (ia32)"

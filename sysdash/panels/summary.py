@@ -38,6 +38,7 @@ class Loss:
 
 LOSSES: dict[str, Loss] = {
     "calls": Loss(("calls",), True, "calls that could not be counted at all"),
+    "threads": Loss(("threads",), True, "threads of the command that could not be followed"),
     "missed": Loss(("probe missed", "missed"), True, "times that the kernel did not run the probe"),
     "unattributed": Loss(
         ("unattributed", "unattrib."),

@@ -28,7 +28,7 @@ class CgroupPaths:
         self._root = cgroup_root()
         self._paths: dict[int, str] = {}
         self._looked_s = 0.0
-        self._look()
+        self._look(set())
 
     def of(self, ids: npt.NDArray[np.uint64]) -> dict[int, str]:
         """Paths by number, as in ``/proc/PID/cgroup`` and safe to show, where they are known.
@@ -40,23 +40,28 @@ class CgroupPaths:
         """
         wanted = {int(number) for number in np.unique(ids)}
         if not wanted <= self._paths.keys() and time.monotonic() - self._looked_s >= _LOOK_S:
-            self._look()
+            self._look(wanted)
         return {number: self._paths[number] for number in wanted if number in self._paths}
 
-    def _look(self) -> None:
+    def _look(self, wanted: set[int]) -> None:
+        """Find those that are there; of those that are not any more, keep the wanted ones."""
         self._looked_s = time.monotonic()
+        self._paths = {n: path for n, path in self._paths.items() if n in wanted}
         if self._root is not None:
-            self._paths[self._root.stat().st_ino] = "/"
-            self._paths.update(_below(self._root, ""))
+            self._paths.update(_paths(self._root))
 
 
-def _below(folder: Path | str, path: str) -> Iterator[tuple[int, str]]:
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:  # removed meanwhile, or not ours to read
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            below = f"{path}/{entry.name}"
-            yield entry.inode(), safe(os.fsencode(below))
-            yield from _below(entry.path, below)
+def _paths(root: Path) -> Iterator[tuple[int, str]]:
+    yield root.stat().st_ino, "/"
+    folders = [(str(root), "")]
+    while folders:
+        folder, path = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:  # removed meanwhile, not ours to read, or nested too deep for a path
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below = f"{path}/{entry.name}"
+                yield entry.inode(), safe(os.fsencode(below))
+                folders.append((entry.path, below))

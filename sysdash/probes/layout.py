@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sysdash import limits
 from sysdash.buckets import BUCKETS
 from sysdash.errors import CannotCollect
 from sysdash.probes import bpf
 from sysdash.probes.btf import KernelTypes
-from sysdash.records import ABI_CODES, ABIS, COMM_LEN, ROW, SYSCALLS, THREAD
+from sysdash.records import ABI_CODES, ABIS, COMM_LEN, OTHER_NR, ROW, SYSCALLS, THREAD
 
 _OFFSETS = {
     "TASK_PID": ("task_struct", "pid"),
@@ -37,6 +38,7 @@ CONSTANTS = {
     "BUCKETS": BUCKETS,
     "SYSCALLS": SYSCALLS,
     "ABIS": ABIS,
+    "OTHER_NR": OTHER_NR,
     **{f"ABI_{name}": code for name, code in ABI_CODES.items()},
     # Bits of config.flags.
     "FILTER_PID": 1 << 0,
@@ -74,8 +76,8 @@ FOLLOWED = 1 << 15
 STORED_THREADS = 1 << 15
 """Threads that can live at once on a kernel without task storage; the calls of more are lost."""
 
-CGROUPS = 64
-"""Cgroups that can be filtered by."""
+ODD_ROWS = 64
+"""Rows of a CPU in each bank for numbers that no table has; the calls of more share rows."""
 
 
 def possible_cpus() -> int:
@@ -192,7 +194,10 @@ def defines(room: Sizes, *, timed: bool = True, command: bool = False) -> Mappin
         "ROWS": room.rows,
         "OTHER_ROWS": room.other_rows,
         "SLOTS": room.slots,
-        "CGROUPS": CGROUPS,
+        "ODD_ROWS": ODD_ROWS,
+        "CGROUPS": limits.FILTER_CGROUPS,
+        "FILTER_IDS": limits.FILTER_IDS,
+        "FILTER_COMMS": limits.FILTER_COMMS,
         "FOLLOWED": FOLLOWED if command else 1,
         "RING_BYTES": RING_BYTES,
         # A stack of 16 KB lies at a multiple of that; only how well slots are spread depends on it.

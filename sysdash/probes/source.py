@@ -86,6 +86,7 @@ class BpfSource:
     Losses, the keys of ``Sample.lost``:
         ``unattributed``: calls counted for pid 0, for there was no room for more processes.
         ``calls``: calls not counted at all.
+        ``threads``: threads of a followed command that there was no room to follow.
         ``missed``: times that the kernel did not run the probe.
         ``slow_limit``: slow calls over the limit per second; they are counted, but not listed.
         ``slow_ring``: slow calls for which the buffer was full, likewise.
@@ -248,6 +249,7 @@ class BpfSource:
             taken.append(used.copy())
             used[:] = 0
         self._cpu["used"][:, bank] = 0
+        self._cpu["odd"][:, bank] = 0
         return taken
 
     def relieve(self) -> float:
@@ -307,6 +309,7 @@ class BpfSource:
     def _losses(self, rows: Rows) -> dict[str, int]:
         now = {
             "calls": int(self._cpu["lost"].sum()),
+            "threads": int(self._cpu["unfollowed"].sum()),
             "missed": sum(missed_runs(fd) for fd in self._program_fds),
             "slow_limit": int(self._cpu["limited"].sum()),
             "slow_ring": int(self._cpu["ring_full"].sum()),

@@ -27,7 +27,8 @@
  *   CPUS                               CPU numbers are below this
  *   SEGMENTS, ROWS, OTHER_ROWS         segments in a bank, rows in a segment, how many of these only
  *                                      the `other` process may use
- *   SLOTS, CGROUPS                     sizes; SLOTS is a power of two
+ *   ODD_ROWS                           of these, for numbers that no table has
+ *   SLOTS, CGROUPS, FILTER_IDS, FILTER_COMMS  sizes; SLOTS is a power of two
  *   RING_BYTES                         size of the slow-call ring, a power of two of pages
  *   TASK_*, PID_*, UPID_*, NS_*        offsets from the running kernel's BTF
  *   TASK_STATUS                        offset of thread_info.status, where the CPU has compat calls
@@ -92,8 +93,8 @@ BPF_F_TABLE("array", u32, struct syscall_config, syscall_config, ABIS *SYSCALLS,
 BPF_F_TABLE("array", u32, struct row, rows, 2 * SEGMENTS * ROWS, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct cpu, cpus, CPUS, BPF_F_MMAPABLE);
 BPF_ARRAY(row_index, struct index_line, SEGMENTS *INDEX_LINES);
-BPF_HASH(filter_ids, struct id_key, u8, 4096);
-BPF_HASH(filter_comms, struct comm_key, u8, 1024);
+BPF_HASH(filter_ids, struct id_key, u8, FILTER_IDS);
+BPF_HASH(filter_comms, struct comm_key, u8, FILTER_COMMS);
 BPF_CGROUP_ARRAY(filter_cgroups, CGROUPS);
 BPF_RINGBUF_OUTPUT(events, RING_BYTES / 4096);
 /* Never used: tells the loader how the compiler laid out an event, as the others do for theirs. */
@@ -340,6 +341,7 @@ static __always_inline struct row *find_row(struct thread *thread, struct config
 {
 	u32 epoch = conf->epoch, bank = epoch & 1, line_nr, free_way = WAYS;
 	u64 tag = make_tag(nr, errno, abi, cpu_nr), hash = 0;
+	bool odd = (u32)nr >= SYSCALLS, crowded = false;
 	struct identity who = thread->who;
 	struct index_line *line = NULL;
 	struct row *row;
@@ -352,7 +354,7 @@ static __always_inline struct row *find_row(struct thread *thread, struct config
 	if (!cpu || !cpu->segment)
 		return NULL;
 #pragma clang loop unroll(disable)
-	for (attempt = 0; attempt < 2; attempt++) {
+	for (attempt = 0; attempt < 3; attempt++) {
 		hash = mix(mix(tag, (u64)who.pid << 32 | who.tid), who.comm.words[0]);
 		hash = mix(hash, who.comm.words[1]);
 		line_nr = (cpu->segment - 1) * INDEX_LINES + (hash >> 32) % INDEX_LINES;
@@ -371,8 +373,16 @@ static __always_inline struct row *find_row(struct thread *thread, struct config
 			if (row && row_is(row, tag, &who))
 				return row;
 		}
-		if (cpu->used[bank] < ROWS - OTHER_ROWS)
+		/* Whoever calls with all numbers there are must not take the room of others. */
+		if (odd && cpu->odd[bank] >= ODD_ROWS) {
+			odd = false;
+			nr = OTHER_NR;
+			tag = make_tag(nr, errno, abi, cpu_nr);
+			continue;
+		}
+		if (crowded || cpu->used[bank] < ROWS - OTHER_ROWS)
 			break;
+		crowded = true;
 		/* No room for more processes: pid 0 takes the calls of all that have no row. */
 		who.pid = who.tid = who.ppid = 0;
 		__builtin_memset(&who.comm, 0, sizeof(who.comm));
@@ -381,6 +391,8 @@ static __always_inline struct row *find_row(struct thread *thread, struct config
 		return NULL;
 	*number = (bank * SEGMENTS + cpu->segment - 1) * ROWS + cpu->used[bank];
 	cpu->used[bank]++;
+	if (odd)
+		cpu->odd[bank]++;
 	/* A full line forgets one of its rows, which will then be begun twice and merged. */
 	if (free_way == WAYS)
 		free_way = hash;
@@ -758,11 +770,16 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 parent = ctx->args[0], child = ctx->args[1];
+	u32 cpu_nr = bpf_get_smp_processor_id();
+	struct cpu *cpu;
 	u8 yes = 1;
 
 	if (!followed.lookup(&parent))
 		return 0;
-	if (followed.update(&child, &yes))
-		count_lost(bpf_get_smp_processor_id());
+	if (followed.update(&child, &yes)) {
+		cpu = cpus.lookup(&cpu_nr);
+		if (cpu)
+			cpu->unfollowed++;
+	}
 	return 0;
 }

@@ -76,7 +76,10 @@ struct cpu {
 	__u64 window_ns; /* start of the rate limit's second */
 	__u64 window_calls[2];
 	__u32 segment; /* number of its segment, plus one; 0: it has none */
-	__u32 reserved[17];
+	__u32 odd[2];  /* of used: with numbers that no table has */
+	__u32 unused;
+	__u64 unfollowed; /* threads of the command that there was no room to follow */
+	__u32 reserved[12];
 };
 
 #endif

@@ -6,13 +6,11 @@ for: bcc's tools/syscount.py, and SystemTap's syscallbypid where calls are group
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
-
-from sysdash.aggregates import Aggregate
-from sysdash.model import Row, Table, aggregate
+from sysdash.aggregates import Aggregate, under_one_name
+from sysdash.model import Row, Table
 from sysdash.report.keys import key_text
 from sysdash.units import pad, width
 
@@ -95,7 +93,8 @@ def table(interval: Aggregate, *, clock: str, top: int | None, columns: Columns)
     """
     by_syscall = "syscall" in interval.calls.by
     name = "SYSCALL" if by_syscall else "PID    COMM"
-    calls = interval.calls if by_syscall else _one_row_a_process(interval.calls)
+    # A process has one row, whatever it calls itself in the meantime.
+    calls = interval.calls if by_syscall else under_one_name(interval.calls, "pid")
     lines = [f"[{clock}]", f"{name:{_NAME_COLUMNS}} {'COUNT':>8}{columns.titles()}"]
     lines += [
         f"{_padded(_name(row), _NAME_COLUMNS)} {row.count:8}{columns.values(row)}"
@@ -116,11 +115,17 @@ def grouped(
         columns: which there are besides the keys and COUNT.
     """
     by = interval.calls.by
-    rows = _first(interval.calls, top, columns)
     titles = [_KEY_COLUMNS[key][0] for key in by]
-    texts = [[key_text(row, key, interval.cgroups) for key in by] for row in rows]
+    texts = [
+        (
+            [key_text(row, key, interval.cgroups) for key in by],
+            str(row.count),
+            columns.values(row),
+        )
+        for row in _first(interval.calls, top, columns)
+    ]
     widths = [
-        max([_KEY_COLUMNS[key][1], *(width(text[column]) for text in texts)])
+        max([_KEY_COLUMNS[key][1], *(width(keys[column]) for keys, _, _ in texts)])
         for column, key in enumerate(by)
     ]
 
@@ -130,10 +135,7 @@ def grouped(
 
     lines = [] if clock is None else [f"[{clock}]"]
     lines.append(line(titles, "COUNT", columns.titles()))
-    lines += [
-        line(text, str(row.count), columns.values(row))
-        for row, text in zip(rows, texts, strict=True)
-    ]
+    lines += [line(*text) for text in texts]
     return [*lines, ""]
 
 
@@ -145,14 +147,8 @@ def names(known: Sequence[str]) -> list[str]:
     ]
 
 
-def _first(calls: Table, top: int | None, columns: Columns) -> list[Row]:
-    return calls.rows(calls.order(columns.sort)[:top])
-
-
-def _one_row_a_process(calls: Table) -> Table:
-    """The calls by PID, under the name that most of a process's calls were made with."""
-    most_first = calls.take(np.array(calls.order("rate"), dtype=np.int64))
-    return replace(aggregate(most_first, ("pid",)), by=("pid", "comm"))
+def _first(calls: Table, top: int | None, columns: Columns) -> Iterator[Row]:
+    return calls.each(calls.order(columns.sort)[:top])
 
 
 def _name(row: Row) -> str:

@@ -27,7 +27,7 @@ def aggregate_object(
         histogram: whether each row has its latencies' histogram.
     """
     calls = aggregate.calls
-    rows = calls.rows(calls.order(sort)[:top])
+    rows = calls.each(calls.order(sort)[:top])
     return {
         "schema": SCHEMA,
         "time": utc(aggregate.time_ns),
@@ -62,7 +62,7 @@ def _key(row: Row, key: str, aggregate: Aggregate) -> dict[str, object]:
         return {key: None}
     if key == "syscall" and row.syscall is not None and row.syscall.abi != syscalls.NATIVE:
         nr, abi = row.syscall.nr, row.syscall.abi
-        return {key: syscalls.name(nr, abi) or f"[unknown: {nr}]", "abi": _ABIS[abi]}
+        return {key: syscalls.name(nr, abi) or syscalls.unknown(nr), "abi": _ABIS[abi]}
     return {key: key_text(row, key, aggregate.cgroups)}
 
 
