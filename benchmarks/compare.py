@@ -45,8 +45,8 @@ NOTES = """\
 Counts: exit, exit_group and pause are left out, as strace counts only calls that return to the
 program, which they do not do here. A syscall whose count changes from run to run of one and the
 same tool is named, but is no difference, if both have ever said the same.
-Where perf shows fewer calls of several threads and no loss, it has missed them without saying so: its
-number changes from run to run, and that of the program does not.
+Where perf shows fewer calls of several threads and no loss, it has missed them without saying so:
+its number changes from run to run, and that of the program does not.
 Times: sysdash and perf read the clock in the same two tracepoints, at the begin and the end of the
 call. Between the two readings sysdash stores a few words; perf writes an event into a buffer for
 its own process to read, and may wake it up. What the buffer cannot take is lost. strace -T stops

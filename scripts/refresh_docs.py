@@ -115,6 +115,13 @@ The first that is there is read, and no other. The file
 of the distribution has every key with its default.""",
     "environment": r"""
 .TP
+.B COLUMNS
+How wide the tables of
+.B lat
+and the texts of
+.B \-\-help
+may be, in place of the terminal's width.
+.TP
 .B NO_COLOR
 If not empty, no colours.
 .TP

@@ -5,8 +5,8 @@ from __future__ import annotations
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 _ASCII = str.maketrans(
-    "─│┌┐└┘├┤┬┴┼▏▎▍▌▋▊▉█▁▂▃▄▅▆▇▸◂·…\u2013µ↑↓±≥",
-    "-|+++++++++" + "----===#" + "_.,-=+#" + "><.~-u^v~>",
+    "─│┌┐└┘├┤┬┴┼▏▎▍▌▋▊▉█▒▁▂▃▄▅▆▇▸◂·…\u2013µ↑↓±≥",
+    "-|+++++++++" + "----===#:" + "_.,-=+#" + "><.~-u^v~>",
 )
 
 
@@ -20,6 +20,14 @@ def bar(share: float, columns: int) -> str:
         eighths = max(eighths, 1)
     whole, rest = divmod(eighths, 8)
     return "█" * whole + (_EIGHTHS[rest] if rest else "")
+
+
+def shaded_bar(share: float, columns: int) -> str:
+    """A bar for a part of what another bar shows: of shade, in whole columns.
+
+    It is not padded. What is less than half a column is as :func:`bar` shows it.
+    """
+    return "▒" * round(min(max(share, 0.0), 1.0) * columns) or bar(share, columns)
 
 
 def ascii_blocks(text: str) -> str:

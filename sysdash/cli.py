@@ -12,7 +12,7 @@ import sys
 OK, CANNOT_COLLECT, WRONG_WORDS, INTERRUPTED = 0, 1, 2, 130
 
 _DEFAULT = "top"
-_PROGRAM_OPTIONS = ("-h", "--help", "--version", "--print-completion")
+_PROGRAM_OPTIONS = ("-h", "--help", "-V", "--version", "--print-completion")
 ALIASES = {"syscount": "count", "syslat": "lat", "sysslow": "slow"}
 """Commands that are called by a name of their own, with that name."""
 
@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
         argv: the words after the program's name; by default those of this process, whose own name
             may stand for a command (``syscount`` for ``sysdash count``).
     """
+    if sys.stderr is None:  # closed; print() would write messages to standard output instead
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115  (for as long as we live)
     try:
         if argv is None:
             alias = ALIASES.get(os.path.basename(sys.argv[0]))  # noqa: PTH119  (pathlib is slow)
@@ -132,10 +134,8 @@ def _run(argv: list[str]) -> int:
         name, *rest = argv
         command = COMMANDS.get(name)
         if command is None:
-            from sysdash.units import safe
-
-            known = ", ".join(COMMANDS)
-            return _fail(f"no command {safe(name)!r} in this version, only {known}", WRONG_WORDS)
+            wrong = parsers.print_help(rest) if name == "help" else parsers.unknown_command(argv)
+            return _fail(wrong, WRONG_WORDS) if wrong else OK
         args = parsers.parse(name, rest)
         asked = vars(args)
         _prepare_output(utf8=bool(asked.get("json") or asked.get("output")))

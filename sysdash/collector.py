@@ -64,6 +64,11 @@ class Collector:
         self.error: BaseException | None = None
 
     @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` has been called."""
+        return self._stop.is_set()
+
+    @property
     def interval_s(self) -> float:
         """Seconds between samples."""
         return self._interval_s

@@ -9,7 +9,7 @@ import signal
 import stat
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import NoReturn, Self
@@ -19,6 +19,9 @@ from sysdash.units import safe
 
 _PATIENCE_S = 2.0
 """How long a command may take to end after SIGTERM."""
+
+_LOOK_MS = 100
+"""How often it is asked, while a command begins, whether anybody still waits for it."""
 
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -74,8 +77,12 @@ class Workload:
             os.close(go)
             os.close(report)
 
-    def release(self) -> None:
+    def release(self, abandoned: Callable[[], bool] = lambda: False) -> None:
         """Let the command begin; returns when it has.
+
+        Args:
+            abandoned: whether there is no use in waiting any longer: a process that is stopped, or
+                whose program is on a disk that does not answer, does not begin.
 
         Raises:
             CannotCollect: the kernel refuses to execute it.
@@ -83,7 +90,12 @@ class Workload:
         with suppress(BrokenPipeError):  # it was killed while it waited
             os.write(self._go, b"\0")
         self._close_go()
+        poller = select.poll()
         # Closed by the execve.
+        poller.register(self._report, select.POLLIN)
+        while not poller.poll(_LOOK_MS):
+            if abandoned():
+                return
         refused = os.read(self._report, 16)
         if refused:
             raise CannotCollect(f"cannot run {self._name!r}: {os.strerror(int(refused))}")

@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 
 import sysdash
-from sysdash import cli, config, model
+from sysdash import cli, config, model, syscalls
 from sysdash.buckets import QUANTILE_ERROR
 from sysdash.commands import COMMANDS, words
 from sysdash.commands.top import describe
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.interrupts import ending_at_once, for_this_thread_alone
-from sysdash.probes import targets
+from sysdash.probes import capabilities, targets
 from sysdash.workload import CannotRun
 
 Result = Callable[[argparse.Namespace], int]
@@ -120,9 +120,19 @@ def test_the_examples_are_right(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert cli.main(shlex.split(line)[1:]) == 0
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out == f"sysdash {sysdash.__version__}\n"
+def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ([], ["lat"], ["doctor"]):
+        assert cli.main(["help", *command]) == 0
+        by_word = capsys.readouterr().out
+        assert cli.main([*command, "--help"]) == 0
+        assert capsys.readouterr().out == by_word
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version(capsys: pytest.CaptureFixture[str], option: str) -> None:
+    for command in ([], *([name] for name in COMMANDS)):
+        assert cli.main([*command, option]) == 0
+        assert capsys.readouterr().out == f"sysdash {sysdash.__version__}\n"
 
 
 # --- Words that are right ---
@@ -148,6 +158,24 @@ def test_all_filters(top: Top) -> None:
         errnos=(2, 11),
         include_self=True,
     )
+
+
+def test_lists_are_as_good_as_several_options(top: Top) -> None:
+    own, parent = os.getpid(), os.getppid()
+    both = f"{own}, {parent}"
+    assert cli.main(["-p", both, "-t", both, "-c", both, "-e", "ENOENT,eagain", "-e", "5"]) == 0
+    pids = (own, parent)
+    assert top.filters == Filters(pids=pids, tids=pids, ppids=pids, errnos=(2, 11, 5))
+
+
+def test_the_class_of_calls_that_wait(top: Top) -> None:
+    waiting = syscalls.waiting()
+    assert cli.main(["--syscall", "%waiting,read"]) == 0
+    assert top.filters == Filters(syscalls=(*waiting, *syscalls.numbers("read")))
+    assert describe(top.filters) == "%waiting,read"
+    assert cli.main(["count", "--syscall", "!%waiting", "--syscall", "!futex"]) == 0
+    assert top.filters == Filters(not_syscalls=waiting)
+    assert describe(top.filters) == "!%waiting"
 
 
 def test_no_filter_means_all(top: Top) -> None:
@@ -179,6 +207,17 @@ def test_how_long_and_how_much(top: Top) -> None:
         assert cli.main([name]) == 0
         assert top.words["interval_s"] is top.words["duration_s"] is top.words["top"] is None
         assert (top.words["json"], top.words["by"], top.words["command"]) == (False, (), [])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 5.0), ("0.5", 0.5), ("500ms", 0.5), ("5s", 5.0), ("0.1m", 6.0), ("2e0", 2.0)],
+)
+def test_times_may_have_units(top: Top, text: str, seconds: float) -> None:
+    assert cli.main(["count", "-i", text, "-d", text]) == 0
+    assert (top.words["interval_s"], top.words["duration_s"]) == (seconds, seconds)
+    assert cli.main(["-i", text, "-d", text]) == 0
+    assert (top.words["interval"], top.words["duration_s"]) == (seconds, seconds)
 
 
 def test_the_dashboard_has_an_interval_of_its_own(top: Top) -> None:
@@ -280,6 +319,12 @@ def test_help_says_how_exact_percentiles_are(capsys: pytest.CaptureFixture[str])
         (["--syscall", "opnat"], 2, "unknown syscall 'opnat'; did you mean openat"),
         (["--syscall", "read,"], 2, "unknown syscall ''"),
         (["--syscall", "!"], 2, "unknown syscall ''"),
+        (["--syscall", "!%file"], 2, "unknown class of syscalls '%file', known: %waiting"),
+        (["-e", "ENOENT,ENOSUCH"], 2, "unknown error name: ENOSUCH"),
+        (["-e", "ENOENT,"], 2, "unknown error name: "),
+        (["-p", "1,python3"], 2, "'python3' is not the number of a process or thread (a name goes"),
+        (["-p", "1,,2"], 2, "'' is not the number of a process or thread (see"),
+        (["-c", "1,4194304"], 1, "there is no process 4194304"),
         (["-e", "ENOSUCH"], 2, "unknown error name: ENOSUCH"),
         (["-e", "5000"], 2, "1 to 4095"),
         (["-p", "x"], 2, "'x' is not the number"),
@@ -291,27 +336,36 @@ def test_help_says_how_exact_percentiles_are(capsys: pytest.CaptureFixture[str])
         (["--comm", ""], 2, "cannot be empty"),
         (["--cgroup", "/tmp"], 1, "/tmp is no cgroup"),
         (["--cgroup", "/no/such\n"], 1, "/no/such␊ is no cgroup"),
-        (["-i", "0"], 2, "0.1 to 10 seconds"),
-        (["-i", "nan"], 2, "0.1 to 10 seconds"),
-        (["-i", "-1"], 2, "0.1 to 10 seconds"),
-        (["-i", "soon"], 2, "0.1 to 10 seconds"),
+        (["-i", "0"], 2, "'0' is not 0.1 to 10 seconds"),
+        (["-i", "nan"], 2, "'nan' is not 0.1 to 10 seconds"),
+        (["-i", "-1"], 2, "'-1' is not 0.1 to 10 seconds"),
+        (["-i", "1m"], 2, "'1m' is not 0.1 to 10 seconds"),
+        (["-i", "soon"], 2, "'soon' is not a time: write seconds, or a unit as in 500ms, 5s, 2m"),
+        (["-d", "5S"], 2, "'5S' is not a time"),
+        (["-d", "1m30s"], 2, "'1m30s' is not a time"),
+        (["-d", ""], 2, "'' is not a time"),
+        (["-d", "9" * 400 + "h"], 2, "is not a time"),
+        (["-d", "9000h"], 2, "'9000h' is not above 0 and up to 31622400 seconds"),
         (["--sort", "speed"], 2, "speed"),
         (["--config", "/no/such"], 2, "/no/such: No such file"),
         (["--inc"], 2, "--inc"),
-        (["-d", "0"], 2, "'0' is not a number of seconds above 0 and up to 31622400"),
-        (["top", "--duration=nan"], 2, "'nan' is not a number of seconds"),
-        (["-xd-5"], 2, "'-5' is not a number of seconds"),
+        (["-d", "0"], 2, "'0' is not above 0 and up to 31622400 seconds"),
+        (["-d", "0ms"], 2, "'0ms' is not above 0"),
+        (["top", "--duration=nan"], 2, "'nan' is not above 0"),
+        (["-xd-5"], 2, "'-5' is not above 0"),
         (["-T"], 2, "-T/--top"),
         (["top", "--top", "0"], 2, "'0' is not a whole number from 1"),
         (["count", "-T", "1.5"], 2, "'1.5' is not a whole number from 1"),
         (["count", "-T", "9" * 30], 2, "is not a whole number from 1"),
         (["summary", "--max", "-1"], 2, "'-1' is not a whole number from 1"),
-        (["count", "-i", "0"], 2, "'0' is not a number of seconds above 0 and up to 86400"),
-        (["lat", "-i", "-1"], 2, "'-1' is not a number of seconds"),
-        (["summary", "-i", "inf"], 2, "'inf' is not a number of seconds"),
-        (["count", "-i", "1e9"], 2, "'1e9' is not a number of seconds"),
-        (["count", "-i", "soon"], 2, "'soon' is not a number of seconds"),
-        (["count", "-d", "inf"], 2, "'inf' is not a number of seconds"),
+        (["count", "-i", "0"], 2, "'0' is not 0.001 to 86400 seconds"),
+        (["lat", "-i", "-1"], 2, "'-1' is not 0.001 to 86400 seconds"),
+        (["summary", "-i", "inf"], 2, "'inf' is not 0.001 to 86400 seconds"),
+        (["count", "-i", "1e9"], 2, "'1e9' is not 0.001 to 86400 seconds"),
+        (["count", "-i", "1e-320"], 2, "'1e-320' is not 0.001 to 86400 seconds"),
+        (["count", "-i", "999us"], 2, "'999us' is not 0.001 to 86400 seconds"),
+        (["count", "-i", "soon"], 2, "'soon' is not a time"),
+        (["count", "-d", "inf"], 2, "'inf' is not above 0"),
         (["count", "--by", "pid,user"], 2, f"unknown key 'user', known: {', '.join(words.KEYS)}"),
         (["count", "--by", "process"], 2, "unknown key 'process'"),
         (["summary", "--by", "user"], 2, "known: total, process, thread, cgroup, syscall, pid,"),
@@ -320,7 +374,7 @@ def test_help_says_how_exact_percentiles_are(capsys: pytest.CaptureFixture[str])
         (["lat", "--by", ""], 2, "unknown key ''"),
         (["count", "-P", "--by", "pid"], 2, "-P/--process and --by exclude each other"),
         (["count", "--json", "--output"], 2, "--json and --output exclude each other"),
-        (["count", "--output", "csv"], 2, "csv"),
+        (["count", "--output", "a.csv"], 2, "a format, line; write to a file with >"),
         (["summary", "-T", "1", "--max", "1"], 2, "-T/--top and --max exclude each other"),
         (["count", "--"], 2, "--: the command is missing"),
         (["--"], 2, "--: the command is missing"),
@@ -330,7 +384,26 @@ def test_help_says_how_exact_percentiles_are(capsys: pytest.CaptureFixture[str])
         (["top", "-t", "1", "--", "ls"], 2, "a command and -p/--pid or -t/--tid exclude"),
         (["-p", "x", "--", "ls"], 2, "'x' is not the number"),
         (["doctor", "--", "ls"], 2, "ls"),
-        (["count", "ls"], 2, "ls"),
+        (["count", "ls"], 2, "arguments: ls; to run it, write: sysdash count -- ls (see"),
+        (
+            ["lat", "-T", "3", "--comm", "ls", "ls", "a b", "-x"],
+            2,
+            "arguments: ls a b; to run it, write: sysdash lat -T 3 --comm ls -- ls 'a b' -x (see",
+        ),
+        (["-d", "1", "true"], 2, "to run it, write: sysdash top -d 1 -- true"),
+        (["-d", "1", "count"], 2, "; the command comes first: sysdash count -d 1 (see"),
+        (["--comm", "lat", "lat"], 2, "; the command comes first: sysdash lat --comm lat (see"),
+        (["--theme=mono", "count"], 2, "; the command comes first: sysdash count (see"),
+        (["count", "lat"], 2, "arguments: lat (see"),
+        (["count", "5"], 2, "arguments: 5; a number needs its option: -i or -d TIME, -p PID"),
+        (["doctor", "ls"], 2, "arguments: ls (see"),
+        (["count", "x" * 500], 2, f"arguments: {'x' * 119}… (see"),
+        (["cuont"], 2, "no command 'cuont'; did you mean count?\n"),
+        (["ls", "-l"], 2, "'ls'; to trace the program: sysdash summary -- ls -l\n"),
+        (["cat"], 2, "did you mean lat? Or, to trace the program: sysdash summary -- cat\n"),
+        (["ls", "\x1b[2J", "x" * 200], 2, f" -- ls '␛[2J' {'x' * 90}…\n"),
+        (["help", "cuont"], 2, "no command 'cuont'; did you mean count?\n"),
+        (["help", "count", "x"], 2, "help: it takes one command\n"),
         *(
             (wrong, code, message)
             for name in ("count", "lat", "summary")
@@ -499,6 +572,27 @@ def test_an_internal_error_is_told_with_its_place(
     line = raising.__code__.co_firstlineno + 2
     expected = f"sysdash: internal error: RuntimeError: broken ({__file__}:{line})\n"
     assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["sysdash", "count", "-d", "1"], f"sudo {Path.cwd()}/sysdash count -d 1"),
+        (["/opt/a b/syscount", "--syscall", "!read"], "sudo '/opt/a b/syscount' --syscall '!read'"),
+        (["/opt/__main__.py", "lat"], "sudo sysdash lat"),
+        (["sysdash", "-p", "1"], f"sudo {Path.cwd()}/sysdash -p 1"),
+        (["sysdash.py", "\x1b[2J", "a\nb", "$(x)"], "sudo sysdash '␛[2J' 'a␊b' '$(x)'"),
+        (["x", "y" * 100, "z" * 100, "w"], f"sudo sysdash {'y' * 100} …"),
+    ],
+)
+def test_what_a_user_without_privileges_is_told(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str], line: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(capabilities, "missing_capabilities", lambda: ["CAP_BPF"])
+    with pytest.raises(CannotCollect) as caught:
+        capabilities.require_privileges()
+    assert f"do not have CAP_BPF. Run `{line}`; " in str(caught.value)
 
 
 # --- Ctrl-C ---

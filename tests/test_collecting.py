@@ -45,6 +45,7 @@ class Source:
         self.opening: Callable[[], object] = lambda: None
         self.relieving: Callable[[int], object] = lambda _: None
         self.failing = False
+        self.calls_per_s = CALLS_PER_S
         self.looks = self.reads = 0
         self.closed = 0
 
@@ -59,11 +60,12 @@ class Source:
             raise OSError("the source broke")
         self.reads += 1
         now = time.monotonic()
-        calls = round(now * CALLS_PER_S) - round(self.last * CALLS_PER_S)
+        calls = round(now * self.calls_per_s) - round(self.last * self.calls_per_s)
         interval_ns = round((now - self.last) * 1e9)
         self.last = now
         lost = {"calls": 10}
-        return sample([Calls("read", calls)], interval_ns=interval_ns, lost=lost)
+        rows = [Calls("read", calls)] if calls else []
+        return sample(rows, interval_ns=interval_ns, lost=lost)
 
     def relieve(self) -> float:
         assert not self.closed
@@ -105,9 +107,13 @@ def collection(
     duration_s: float | None = None,
     by: Sequence[str] = ("syscall",),
     timed: bool = True,
+    filters: Filters | None = None,
 ) -> Collection:
     words = argparse.Namespace(
-        filters=Filters(), command=list(command), interval_s=interval_s, duration_s=duration_s
+        filters=filters or Filters(),
+        command=list(command),
+        interval_s=interval_s,
+        duration_s=duration_s,
     )
     return Collection(words, by, timed=timed)
 
@@ -268,6 +274,75 @@ def test_a_reader_that_stops_leaves_nothing(source: Source) -> None:
     assert machine.children() == {}
 
 
+# --- Filters that nothing can pass ---
+
+
+@pytest.mark.usefixtures("source")
+@pytest.mark.parametrize("kind", ["pids", "tids"])
+def test_it_ends_with_the_processes_of_its_filters(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen(["sleep", "0.2"]) as one, subprocess.Popen(["sleep", "0.4"]) as other:
+        numbers = (other.pid, one.pid)
+        filters = Filters(pids=numbers) if kind == "pids" else Filters(tids=numbers)
+        began = time.monotonic()
+        (aggregate,) = aggregates(collection(filters=filters))
+        assert other.poll() == 0 or other.wait() == 0
+    assert 0.2 < aggregate.interval_s < time.monotonic() - began + 0.01 < 5
+    what = "processes" if kind == "pids" else "threads"
+    assert capsys.readouterr().err == f"sysdash: the {what} have ended\n"
+    assert signals_are_as_before()
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        (Filters(failures=True), ""),
+        (
+            Filters(comms=("no\x1b such", "none")),
+            " (no process is called no␛ such or none: names are whole, of 15 bytes)",
+        ),
+        (Filters(include_self=True), None),
+        (Filters(), None),
+    ],
+)
+def test_filters_that_let_nothing_through_are_told_of(
+    source: Source, capsys: pytest.CaptureFixture[str], filters: Filters, told: str | None
+) -> None:
+    source.calls_per_s = 0
+    found = aggregates(collection(duration_s=1, interval_s=0.5, filters=filters))
+    assert calls(found) == [0, 0]
+    line = "" if told is None else f"sysdash: no call passed the filters{told}\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.usefixtures("clock", "source")
+def test_one_call_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    filters = Filters(comms=("none",))
+    found = aggregates(collection(duration_s=1, interval_s=0.4, filters=filters))
+    assert sum(calls(found)) == CALLS_PER_S
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_name_that_a_process_has_is_not_doubted(
+    source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.calls_per_s = 0
+    own = os.fsdecode(Path("/proc/self/comm").read_bytes().removesuffix(b"\n"))
+    aggregates(collection(duration_s=1, filters=Filters(comms=(own,))))
+    assert capsys.readouterr().err == "sysdash: no call passed the filters\n"
+
+
+def test_of_a_command_that_calls_nothing_nothing_is_told(
+    source: Source, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source.calls_per_s = 0
+    assert len(aggregates(collection("true", filters=Filters(failures=True)))) == 1
+    assert capsys.readouterr().err == ""
+
+
 # --- Endings with a command ---
 
 
@@ -341,6 +416,36 @@ def test_the_second_signal_ends_a_command_that_goes_on(source: Source, tmp_path:
     assert len(aggregates(it)) == 1
     assert it.status == 143
     assert eventually(lambda: machine.children() == {})
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_user_is_told_who_is_waited_for(
+    source: Source,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    terminal: bool,
+) -> None:
+    monkeypatch.setattr(collecting, "_SILENT_S", 0.2)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    command = Patient(tmp_path, "'' INT")
+    told: list[str] = []
+    interrupted: list[float] = []
+
+    def look(_: int) -> None:
+        if not command.began.exists():
+            return
+        told.append(capsys.readouterr().err)
+        if not interrupted or time.monotonic() > interrupted[0] + 0.6:
+            interrupted.append(time.monotonic())
+            signal.raise_signal(signal.SIGINT)
+
+    source.relieving = look
+    it = collection(*command.words)
+    assert len(aggregates(it)) == 1
+    assert it.status == 143
+    words = "sysdash: waiting for the command to end; Ctrl-C again ends it\n"
+    assert "".join(told) + capsys.readouterr().err == (words if terminal else "")
 
 
 def test_a_command_that_cannot_be_run(source: Source, tmp_path: Path) -> None:
@@ -438,6 +543,84 @@ def test_the_commands_exit_status_is_ours(line: str, status: int) -> None:
 
 
 @pytest.mark.bpf
+@pytest.mark.parametrize("format_", ["--json", "--output"])
+def test_data_is_not_mixed_with_what_the_command_writes(format_: str) -> None:
+    command = ("--syscall", "write", "--", "sh", "-c", "echo out; echo err >&2")
+    done = count(format_, *command)
+    assert (done.returncode, done.stderr) == (0, "out\nerr\n")
+    assert done.stdout.startswith("{" if format_ == "--json" else "syscount,syscall=write count=2")
+    assert done.stdout.count("\n") == 1
+    done = count(*command)
+    assert (done.returncode, done.stderr) == (0, "err\n")
+    assert "\nout\n" in done.stdout
+
+
+@pytest.mark.bpf
+def test_standard_error_may_be_closed() -> None:
+    line = "exec 2>&-; exec \"$0\" count --json -- sh -c 'echo out; echo err >&2; exit 3'"
+    done = subprocess.run(
+        ["sh", "-c", line, SYSDASH], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    assert json.loads(done.stdout)["by"] == ["syscall"]
+
+
+@pytest.mark.bpf
+def test_it_ends_with_a_process() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 3; exit 5"]) as process:
+        done = count("--json", "-p", str(process.pid))
+        assert process.wait() == 5
+    assert (done.returncode, done.stderr) == (0, "sysdash: the process has ended\n")
+    counts = {row["syscall"]: row["count"] for row in json.loads(done.stdout)["rows"]}
+    assert counts["exit_group"] == 1
+    assert "execve" not in counts  # its child's
+
+
+def stop_before_it_begins(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> int:
+    """Stop the command of a sysdash that is still being started."""
+    file = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    assert eventually(lambda: file.read_text().split() != [], 30)
+    (child,) = map(int, file.read_text().split())
+    os.kill(child, signal.SIGSTOP)
+    assert eventually(lambda: ") T " in Path(f"/proc/{child}/stat").read_text())
+    return child
+
+
+@pytest.mark.bpf
+def test_a_command_that_is_stopped_before_it_begins_can_be_given_up() -> None:
+    with subprocess.Popen(
+        [SYSDASH, "count", "--", "sleep", "60"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        child = stop_before_it_begins(process)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Tracing")
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "")
+    assert out.count("SYSCALL") == 1
+    assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.mark.bpf
+def test_a_dashboard_gives_up_a_command_that_is_stopped_before_it_begins() -> None:
+    with Terminal([SYSDASH, "--", "sleep", "60"]) as terminal:
+        child = stop_before_it_begins(terminal.process)
+        # It has nothing to show.
+        terminal.read(3)
+        assert terminal.process.poll() is None
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.wait_end() == 143
+        assert terminal.settings_restored()
+    assert not Path(f"/proc/{child}").exists()
+
+
+@pytest.mark.bpf
 def test_a_pipe_that_is_closed_ends_everything_quietly(tmp_path: Path) -> None:
     told = tmp_path / "pid"
     with subprocess.Popen(
@@ -508,6 +691,17 @@ def test_ctrl_c_reaches_the_command_once_and_by_the_terminal(tmp_path: Path) -> 
         assert terminal.wait_end() == 5
         assert "SYSCALL" in terminal.text
     assert told.read_text() == "INT\n"
+
+
+@pytest.mark.bpf
+def test_ctrl_c_says_that_the_command_goes_on() -> None:
+    line = "trap '' INT; echo begun; exec sleep 60"
+    with Terminal([SYSDASH, "count", "-T", "3", "--", "sh", "-c", line]) as terminal:
+        terminal.wait_for("begun")
+        terminal.type("\x03")
+        terminal.wait_for("sysdash: waiting for the command to end; Ctrl-C again ends it")
+        terminal.type("\x03")
+        assert terminal.wait_end() == 143
 
 
 @pytest.mark.bpf

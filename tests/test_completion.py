@@ -81,6 +81,9 @@ both = pytest.mark.parametrize("shell", [bash, fish])
         ("sysdash --syscall epoll_ct", ["epoll_ctl", "epoll_ctl_old"]),
         ("sysdash count --syscall read,epoll_ct", ["read,epoll_ctl", "read,epoll_ctl_old"]),
         ("sysdash count -e ENOE", ["ENOENT", "ENOEXEC"]),
+        ("sysdash count -e EPERM,ENOE", ["EPERM,ENOENT", "EPERM,ENOEXEC"]),
+        ("sysdash count --syscall %", ["%waiting"]),
+        ("sysdash count --syscall 'read,!%", ["read,!%waiting"]),
         ("sysdash --print-completion ", ["bash", "fish", "zsh"]),
         ("sysdash --sort ", ["latency", "rate", "total"]),
         ("sysdash -i ", []),
@@ -112,6 +115,8 @@ def test_every_command_is_offered(shell: Shell) -> None:
 def test_processes_threads_and_names_are_offered(shell: Shell) -> None:
     own = str(os.getpid())
     assert own in shell("sysdash -p ")
+    assert f"1,{own}" in shell(f"sysdash -p 1,{own[0]}")
+    assert f"1,{own}" in shell(f"sysdash count -t 1,{own[:-1]}")
     assert own in shell(f"sysdash --ppid {own[0]}")
     assert own in shell(f"sysdash -t {own[:-1]}")
     name = Path("/proc/self/comm").read_text().strip()
@@ -135,8 +140,8 @@ def test_a_programs_own_name_is_its_command(shell: Shell) -> None:
 @both
 def test_the_folders_of_cgroups_are_offered(shell: Shell) -> None:
     root = targets.cgroup_root()
-    if root is not None:
-        assert shell(f"sysdash --cgroup {str(root)[:-1]}") == [f"{root}/"]
+    assert root is not None
+    assert shell(f"sysdash --cgroup {str(root)[:-1]}") == [f"{root}/"]
 
 
 def test_a_quote_or_blank_in_a_name_stays_in_the_word(tmp_path: Path) -> None:
@@ -219,6 +224,8 @@ SHELLS = {
         ("sysdash count --sysc", "sysdash count --syscall"),
         ("sysdash count --syscall read,fallo", "sysdash count --syscall read,fallocate"),
         ("sysdash --syscall '!fallo", "sysdash --syscall '!fallocate"),
+        ("sysdash --syscall '!%w", "sysdash --syscall '!%waiting"),
+        ("sysdash --syscall %w", "sysdash --syscall %waiting"),
         ("syscount -e ENOEX", "syscount -e ENOEXEC"),
         ("sysdash --config /etc/hostn", "sysdash --config /etc/hostname"),
     ],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import math
+import os
 import re
 import statistics
 import subprocess
@@ -104,7 +106,8 @@ DAY = [
 
 
 def test_a_table_and_histograms_by_total_time() -> None:
-    assert latency_lines(interval(DAY), top=3, columns=80) == [
+    lines = latency_lines(interval(DAY), top=3, histograms=2, columns=80)
+    assert lines == [
         "SYSCALL     CALLS ERRORS  TOTAL   MEAN    MIN    MAX STDDEV    P50    P90    P99",
         "clock_nano…     3      0  750ms  250ms  250ms  250ms  0.00%  250ms  250ms  250ms",
         "fsync           1      0 30.0ms 30.0ms 30.0ms 30.0ms  0.00% 30.0ms 30.0ms 30.0ms",
@@ -113,16 +116,19 @@ def test_a_table_and_histograms_by_total_time() -> None:
         "1 more syscall took none of the time; --top 4 shows all",
         "",
         "clock_nanosleep: 3 calls",
-        "  128–256ms            3 100.0%",
-        "  └ 224–256ms          3 100.0% ██████████████████████████████████ ◂ p50 p90 p99",
+        "  128–256ms            3 100.0% ██████████████████████████████████",
+        "  └ 224–256ms          3 100.0% ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒ ◂ p50 p90 p99",
         "",
         "fsync: 1 call",
-        "  16–32ms              1 100.0%",
-        "  └ 28–32ms            1 100.0% ██████████████████████████████████ ◂ p50 p90 p99",
+        "  16–32ms              1 100.0% ██████████████████████████████████",
+        "  └ 28–32ms            1 100.0% ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒ ◂ p50 p90 p99",
+    ]
+    assert latency_lines(interval(DAY), top=3, columns=80) == [
+        *lines[:6],
         "",
         "read: 1,000 calls",
-        "  0–1µs              990  99.0%",
-        "  ├ 256–320ns        990  99.0% ██████████████████████████████████ ◂ p50 p90 p99",
+        "  0–1µs              990  99.0% ██████████████████████████████████",
+        "  ├ 256–320ns        990  99.0% ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒ ◂ p50 p90 p99",
         "  ├ 320–384ns          0",
         "  ├ 384–448ns          0",
         "  ├ 448–512ns          0",
@@ -130,14 +136,33 @@ def test_a_table_and_histograms_by_total_time() -> None:
         "  ├ 640–768ns          0",
         "  ├ 768–896ns          0",
         "  └ 896ns–1µs          0",
-        "  1–2µs               10   1.0%",
+        "  1–2µs               10   1.0% ▍",
         "  ├ 1–1.25µs           0",
         "  └ 1.25–1.5µs        10   1.0% ▍",
+        "",
+        "2 syscalls with fewer than 4 timed calls have no histogram; --histograms 3 shows all",
     ]
 
 
+def test_which_rows_have_a_histogram() -> None:
+    calls = [Calls("read", 3, 3000), Calls("write", 4, 2000), Calls("fsync", 9, 100)]
+    aggregate = interval([*calls, Calls("read", 9, None), Calls("exit", 9, None)])
+
+    def headings(histograms: int | None) -> list[str]:
+        lines = latency_lines(aggregate, histograms=histograms)
+        return [line for line in lines if re.search(r" calls( \(|$)|histogram", line)]
+
+    read, others = "read: 3 calls (and 9 not timed)", ["write: 4 calls", "fsync: 9 calls"]
+    few = "1 syscall with fewer than 4 timed calls has no histogram; --histograms 4 shows all"
+    assert headings(None) == [*others, few]
+    assert headings(0) == []
+    assert headings(1) == [read]
+    assert headings(4) == headings(99) == [read, *others]
+    assert latency_lines(aggregate, histograms=0) == table(latency_lines(aggregate))
+
+
 def shown(aggregate: Aggregate, columns: int = 80, top: int = 100) -> list[str]:
-    return latency_lines(aggregate, top=top, columns=columns)
+    return latency_lines(aggregate, top=top, histograms=top, columns=columns)
 
 
 def table(lines: Sequence[str]) -> list[str]:
@@ -188,7 +213,7 @@ def test_columns_are_under_their_titles(calls: list[Calls], columns: int) -> Non
 
 def test_other_keys_have_columns_and_headings() -> None:
     calls = [Calls("read", 2, 400, pid=7, comm=b"a b", errno=2), Calls("read", 1, 300, pid=12)]
-    lines = latency_lines(interval(calls, by=("pid", "comm", "errno")), columns=100)
+    lines = shown(interval(calls, by=("pid", "comm", "errno")), columns=100)
     assert table(lines)[0].startswith("PID  COMM      ERRNO ")
     assert table(lines)[1].startswith("  7  a b       ENOENT ")
     assert table(lines)[2].startswith(" 12  postgres  - ")
@@ -233,7 +258,7 @@ def chart(latencies: Sequence[int], columns: int = 80) -> dict[str, tuple[str, i
     found = {}
     for line in lines[4:]:
         match = re.fullmatch(
-            r"  (\S+|[├└] \S+) +([\d,]+)( +[<>]?[\d.]+%)? ?([█▏▎▍▌▋▊▉]*)( ◂ .+)?", line
+            r"  (\S+|[├└] \S+) +([\d,]+)( +[<>]?[\d.]+%)? ?([█▒▏▎▍▌▋▊▉]*)( ◂ .+)?", line
         )
         assert match, line
         label, count, _, bar, marks = match.groups()
@@ -256,14 +281,15 @@ def test_the_octaves_of_the_whole_range() -> None:
         *("0–64ns", "64–128ns", "128–256ns", "256–512ns", "512ns–1µs"),
         *("1–2s", "2–4s", "4–8s", "8–16s", "16–32s", "32–64s", "64–128s", ">128s"),
     ]
-    assert found["0–1µs"] == ("", 20, "")
+    bar = found["0–1µs"][0]
+    assert found["0–1µs"] == (bar, 20, "")
+    assert set(bar) == {"█"}
     assert found["├ 0–64ns"][1] == 12
     assert found["1–2µs"][1] == found["└ 512ns–1µs"][1] == 2
-    assert found[">1s"] == ("", 18, "")
-    assert found["└ >128s"][1:] == (4, "p99")
-    bar = found["├ 0–64ns"][0]
-    assert set(bar) == {"█"}
-    assert found["1–2µs"][0] == bars.bar(2 / 12, len(bar))
+    assert found[">1s"] == (bars.bar(18 / 20, len(bar)), 18, "")
+    assert found["└ >128s"] == (bars.shaded_bar(4 / 20, len(bar)), 4, "p99")
+    assert found["├ 0–64ns"][0] == "▒" * round(len(bar) * 12 / 20)
+    assert found["1–2µs"][0] == bars.bar(2 / 20, len(bar))
 
 
 def test_quarters_of_octaves_where_there_are_few() -> None:
@@ -294,10 +320,12 @@ def test_every_call_is_in_the_histogram_and_percentiles_are_where_they_lie(
         else:
             inside += count
         low, high = edges(label)
+        if not outer(label) and leaves and leaves[-1][0] <= low < leaves[-1][1]:
+            assert not leaves.pop()[2]  # what is inside has the marks
         assert count == sum(low <= latency < high for latency in latencies)
-        if bar:
-            leaves.append((low, high, marks))
-        assert not (marks and not bar)
+        leaves.append((low, high, marks))
+        assert bool(bar) == (count > 0)
+        assert bar or not marks
     exact = sorted(latencies)
     for percent in (50, 90, 99):
         nearest_rank = exact[-(-len(exact) * percent // 100) - 1]
@@ -322,14 +350,14 @@ def edges(label: str) -> tuple[int, int]:
 
 def test_a_share_is_never_rounded_to_all_or_nothing() -> None:
     lines = shown(interval([Calls("read", 9_999, 400), Calls("read", 1, S)]))
-    assert "  0–1µs            9,999 >99.9%" in lines
+    assert any(line.startswith("  0–1µs            9,999 >99.9% █") for line in lines)
     assert "  512ms–1s             1  <0.1% ▏" in lines
 
 
 def test_bars_use_the_width_of_the_terminal() -> None:
     latencies = [400] * 5 + [5000] * 10
-    narrow, wide = (chart(latencies, columns)["4–8µs"][0] for columns in (80, 200))
-    assert len(wide) == len(narrow) + 120
+    lengths = [len(chart(latencies, columns)["4–8µs"][0]) for columns in (80, 100, 132, 133, 500)]
+    assert [length - lengths[0] for length in lengths] == [0, 20, 52, 52, 52]
     assert shown(interval([Calls("read", 1)]), 20)[-1].startswith("  └ 384–448ns  ")
 
 
@@ -337,7 +365,7 @@ def test_all_histograms_have_the_same_scale_of_columns() -> None:
     lines = shown(interval([Calls("read", 10**9, 400), Calls("write", 1, 900 * MS)]))
     ends = {line.index("%") for line in lines if line.startswith("  ")}
     assert len(ends) == 1
-    assert lines[5] == "  0–1µs        1,000,000,000 100.0%"
+    assert lines[5].startswith("  0–1µs        1,000,000,000 100.0% █")
 
 
 # --- The command ---
@@ -349,8 +377,10 @@ class Collection:
     made: tuple[object, ...] = ()
     intervals: Sequence[Aggregate] = ()
 
-    def __init__(self, args: argparse.Namespace, by: Sequence[str], *, timed: bool) -> None:
-        del args
+    def __init__(
+        self, args: argparse.Namespace, by: Sequence[str], *, timed: bool, data: bool
+    ) -> None:
+        assert data == args.json
         type(self).made = (tuple(by), timed)
         self.status = 0
 
@@ -361,8 +391,8 @@ class Collection:
 
 
 def words(**changed: object) -> argparse.Namespace:
-    usual = {"by": (), "top": None, "json": False, "interval_s": None, "duration_s": 1.0}
-    return argparse.Namespace(**usual | changed)
+    usual = {"by": (), "top": None, "histograms": None, "json": False}
+    return argparse.Namespace(**{"interval_s": None, "duration_s": 1.0, **usual, **changed})
 
 
 @pytest.fixture
@@ -386,6 +416,10 @@ def test_the_command_prints_ten_rows_and_returns_the_status(
     out, err = capsys.readouterr()
     assert out.splitlines() == latency_lines(aggregate, top=10, columns=80)
     assert err == ""
+    lat.run(words(top=2, histograms=1))
+    out, err = capsys.readouterr()
+    assert out.splitlines() == latency_lines(aggregate, top=2, histograms=1, columns=80)
+    assert "ioctl: 1 call" in out
 
 
 def test_each_interval_is_under_its_time(
@@ -435,7 +469,8 @@ def test_losses_are_told_on_standard_error(
     collected(accumulator.take())
     for json_wanted in (False, True):
         lat.run(words(json=json_wanted))
-        assert capsys.readouterr().err == "sysdash: lost: 7 calls not counted\n"
+        told = "sysdash: lost: 7 calls not counted; a filter makes them fewer\n"
+        assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize(("terminal", "wants_json"), [(True, False), (True, True), (False, False)])
@@ -451,6 +486,44 @@ def test_a_person_is_told_that_it_collects(
     assert capsys.readouterr().err == ("Tracing syscalls... Ctrl+C to end.\n" if said else "")
 
 
+class Terminals:
+    """Stands for what the kernel says of descriptors 0, 1 and 2: columns; None for no terminal."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.columns: dict[int, int | None] = {}
+        monkeypatch.setattr(os, "get_terminal_size", self.size)
+
+    def size(self, descriptor: int) -> os.terminal_size:
+        columns = self.columns.get(descriptor)
+        if columns is None:
+            raise OSError(errno.ENOTTY, "Inappropriate ioctl for device")
+        return os.terminal_size((columns, 24))
+
+
+@pytest.mark.parametrize(
+    ("terminals", "columns"),
+    [
+        ({}, 100),
+        ({0: 80}, 80),
+        ({0: 80, 2: 90}, 90),
+        ({0: 80, 1: 120, 2: 90}, 120),
+        ({1: 0, 2: 90}, 90),
+        ({1: 0}, 100),
+    ],
+)
+def test_the_width_is_that_of_the_terminal_that_is_looked_at(
+    terminals: dict[int, int | None], columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Terminals(monkeypatch).columns = terminals
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert printing.columns() == columns
+    for useless in ("", "0", "-7", "wide", "9" * 5000):
+        monkeypatch.setenv("COLUMNS", useless)
+        assert printing.columns() == columns
+    monkeypatch.setenv("COLUMNS", "73")
+    assert printing.columns() == 73
+
+
 def test_what_the_output_cannot_encode_is_ascii() -> None:
     lines = shown(interval([Calls("read", 3, 3_000), Calls("read", 1, 200_000)], by=("syscall",)))
     assert [printing.encodable(line, "UTF-8") for line in lines] == lines
@@ -459,6 +532,9 @@ def test_what_the_output_cannot_encode_is_ascii() -> None:
         assert "".join(plain).isascii()
         assert list(map(len, plain)) == list(map(len, lines))
         assert re.fullmatch(r"  2-4us +3  75.0% #+ < p50", plain[4])
+    lines = shown(interval([Calls("read", 3, 3_000)]))
+    plain = [printing.encodable(line, "ascii") for line in lines]
+    assert re.fullmatch(r"  \+ 2.5-3us +3 100.0% :+ < p50 p90 p99", plain[-1])
     assert printing.encodable("日本 é", "latin-1") == "?? é"
 
 
@@ -466,7 +542,17 @@ def test_what_the_output_cannot_encode_is_ascii() -> None:
 def test_a_command_that_sleeps_and_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     program = str(Path(sys.prefix) / "bin" / "sysdash")
-    lat_of = [program, "lat", "-T", "2", "--syscall", "write,clock_nanosleep,getpid", "--"]
+    lat_of = [
+        program,
+        "lat",
+        "-T",
+        "2",
+        "--histograms",
+        "2",
+        "--syscall",
+        "write,clock_nanosleep,getpid",
+        "--",
+    ]
     loop = "import os, time; [os.write(1, b'.') for _ in range(500)]; time.sleep(0.3)"
     done = subprocess.run(
         [*lat_of, sys.executable, "-I", "-c", loop],
@@ -485,7 +571,7 @@ def test_a_command_that_sleeps_and_writes(monkeypatch: pytest.MonkeyPatch) -> No
     assert 300 <= float(times[0].removesuffix("ms")) < 400
     assert write.split()[:3] == ["write", "500", "0"]
     assert "clock_nanosleep: 1 call" in done.stdout
-    assert re.search(r"^  256–512ms +1 100.0%$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  256–512ms +1 100.0% █+$", done.stdout, re.MULTILINE)
     assert "more" not in done.stdout
 
 
@@ -501,3 +587,10 @@ def test_a_bar_is_as_long_as_its_share(share: float, columns: int) -> None:
     assert abs(eighths - wanted) <= 0.5 or (eighths == 1 and 0 < wanted < 1)
     assert len(bars.ascii_blocks(bar)) == len(bar)
     assert bars.ascii_blocks(bar).isascii()
+    shaded = bars.shaded_bar(share, columns)
+    if wanted > 4:
+        assert set(shaded) == {"▒"}
+        assert abs(len(shaded) - wanted / 8) <= 0.5
+    else:
+        assert shaded == bar
+    assert bars.ascii_blocks(shaded).isascii()

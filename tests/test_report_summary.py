@@ -38,10 +38,14 @@ def shown(
     calls: Sequence[Calls],
     *by: str,
     errno_summary: bool = False,
-    most: int | None = None,
+    tables: int | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
 ) -> list[str]:
     aggregate = interval(calls, keys_of(by, errno_summary=errno_summary))
-    return summary_lines(aggregate, by, errno_summary=errno_summary, most=most)
+    return summary_lines(
+        aggregate, by, errno_summary=errno_summary, tables=tables, rows=rows, columns=columns
+    )
 
 
 # What perf 6.1 printed for these numbers, but for the events, of which it counts two a call.
@@ -118,6 +122,43 @@ def test_a_long_value_widens_its_column_everywhere() -> None:
     assert ends[0] == ends[1]
 
 
+@pytest.mark.parametrize("columns", [85, 86, 200, None])
+def test_the_layout_is_that_of_perf_where_there_is_room(columns: int | None) -> None:
+    assert shown(DD, columns=columns) == shown(DD)
+    assert max(map(len, shown(DD))) == 85
+
+
+def test_a_narrow_terminal_has_the_same_columns_nearer_to_each_other() -> None:
+    assert shown(DD, "process", rows=4, columns=80) == [
+        "",
+        " Summary of events:",
+        "",
+        " dd (29762), 2010 events, 100.0%",
+        "",
+        "syscall           calls   errors    total      min      avg      max   stddev",
+        "                                   (msec)   (msec)   (msec)   (msec)      (%)",
+        "---------------   -----   ------   ------   ------   ------   ------   ------",
+        "read               1003        0   20.060    0.020    0.020    0.020    0.00%",
+        "write              1003       16   16.048    0.016    0.016    0.016    0.00%",
+        "set_robust_list       1        0    0.015    0.015    0.015    0.015    0.00%",
+        "lseek                 2        0    0.014    0.005    0.007    0.009   28.57%",
+        "",
+        "1 more syscall, 1 events",
+        "",
+    ]
+    assert shown(DD, columns=76)[8] == (
+        "read              1003       0  20.060   0.020   0.020   0.020   0.00%"
+    )
+    for too_few in (64, 10):
+        assert shown(DD, columns=too_few)[8] == (
+            "read             1003      0 20.060  0.020  0.020  0.020  0.00%"
+        )
+    assert shown(DD, "pid", "syscall", columns=80)[5:9:3] == [
+        "  pid  syscall          calls  errors   total     min     avg     max  stddev",
+        "29762  read              1003       0  20.060   0.020   0.020   0.020   0.00%",
+    ]
+
+
 CALLS = st.builds(
     Calls,
     name=st.sampled_from(["read", "clock_nanosleep", "sched_get_priority_max", "exit_group"]),
@@ -138,6 +179,11 @@ def test_every_call_is_in_one_row_and_in_one_heading(
     calls: list[Calls], by: tuple[str, ...], errno_summary: bool
 ) -> None:
     lines = shown(calls, *by, errno_summary=errno_summary)
+    narrow = shown(calls, *by, errno_summary=errno_summary, columns=60)
+    assert [line.split() for line in narrow if "--" not in line] == [
+        line.split() for line in lines if "--" not in line
+    ]
+    assert max(map(units.width, narrow)) <= max(map(units.width, lines))
     every = sum(call.count for call in calls)
     headings = [int(n) for line in lines for n in re.findall(r", (\d+) events", line)]
     assert sum(headings) == every
@@ -175,6 +221,27 @@ def test_a_process_that_changes_its_name_is_one() -> None:
     assert lines[row + 1] == "\t\t\t\tEINTR: 3"
 
 
+@pytest.mark.parametrize("mode", ["process", "thread"])
+def test_processes_without_a_number_have_a_table_for_each_name(mode: str) -> None:
+    calls = [
+        Calls("read", 3, 1_000, 0, b"nginx"),
+        Calls("read", 2, 2_000, 0, b"redis"),
+        Calls("write", 2, 2_000, 0, b"redis", errno=4),
+        Calls("read", 2, 1_000, 7, b"sh"),
+        Calls("read", 1, 1_000, 7, b"ls"),
+    ]
+    lines = shown(calls, mode, errno_summary=True)
+    assert [line for line in lines if "events," in line] == [
+        " redis (0), 4 events, 40.0%",
+        " nginx (0), 3 events, 30.0%",
+        " sh (7), 3 events, 30.0%",
+    ]
+    found = [line.split()[:3] for line in lines if line.endswith("0%") and line[0] != "\t"]
+    rows = [words for words in found if words[0] in ("read", "write")]
+    assert rows == [["read", "2", "0"], ["write", "2", "2"], ["read", "3", "0"], ["read", "3", "0"]]
+    assert [line for line in lines if line[:1] == "\t"] == ["\t\t\t\tEINTR: 2"]
+
+
 def test_tables_are_sorted_by_calls_and_rows_by_time() -> None:
     calls = [
         Calls("read", 1, 900 * MS, 7),
@@ -205,7 +272,7 @@ def test_a_cgroup_is_its_path() -> None:
 
 
 def test_keys_are_columns_before_those_of_perf() -> None:
-    lines = shown([*DD, Calls("read", 1, 1_000, 7, b"sh")], "pid", "syscall", most=2)
+    lines = shown([*DD, Calls("read", 1, 1_000, 7, b"sh")], "pid", "syscall", rows=2)
     pids = "       pid ", " " * 11, "   ------- ", "     29762 ", "     29762 "
     assert lines[3:] == [
         " total, 2011 events",
@@ -235,9 +302,37 @@ def test_errors_are_under_their_call_the_most_frequent_first() -> None:
 
 
 def test_how_many_rows_are_not_shown() -> None:
-    lines = shown([*DD, Calls("read", 1, 1_000, 7, b"sh")], "process", most=4)
+    lines = shown([*DD, Calls("read", 1, 1_000, 7, b"sh")], "process", rows=4)
     assert "   1 more syscall, 1 events" in lines
-    assert not [line for line in shown(DD, most=5) if "more" in line]
+    assert not [line for line in shown(DD, rows=5) if "more" in line]
+
+
+def test_how_many_tables_are_not_shown() -> None:
+    calls = [Calls("read", n, 1_000, n) for n in (5, 6, 7)] + [Calls("fsync", 7, 1_000, 6)]
+    for mode, one, more in (("process", "process", "processes"), ("thread", "thread", "threads")):
+        every = shown(calls, mode)
+        first, second, third = (i for i, line in enumerate(every) if " events, " in line)
+        assert every[first] == " postgres (6), 13 events, 52.0%"
+        assert shown(calls, mode, tables=1) == [*every[:second], f" 2 more {more}, 12 events", ""]
+        assert shown(calls, mode, tables=2) == [*every[:third], f" 1 more {one}, 5 events", ""]
+        assert shown(calls, mode, tables=3) == every
+        assert "   1 more syscall, 6 events" in shown(calls, mode, tables=1, rows=1)
+
+
+def test_how_many_cgroups_are_not_shown() -> None:
+    aggregate = interval([Calls("read", 3), Calls("fsync", 2), Calls("write", 1)], ("syscall",))
+    ids = np.array([4, 5, 6], dtype=np.uint64)[np.argsort(np.argsort(-aggregate.calls.count))]
+    calls = replace(aggregate.calls, by=("cgroup", "syscall"), cgroup=ids)
+    lines = summary_lines(replace(aggregate, calls=calls), ("cgroup",), tables=1)
+    assert [line for line in lines if "events" in line][1:] == [
+        " [cgroup 4], 3 events, 50.0%",
+        " 2 more cgroups, 3 events",
+    ]
+
+
+def test_one_table_is_shown_whatever_the_number() -> None:
+    for by in ((), ("total",), ("pid", "syscall")):
+        assert shown(DD, *by, tables=1) == shown(DD, *by)
 
 
 def test_the_keys_of_modes() -> None:
@@ -260,8 +355,10 @@ class Collection:
     made: tuple[object, ...] = ()
     calls: Sequence[Calls] = DD
 
-    def __init__(self, args: argparse.Namespace, by: Sequence[str], *, timed: bool) -> None:
-        del args
+    def __init__(
+        self, args: argparse.Namespace, by: Sequence[str], *, timed: bool, data: bool
+    ) -> None:
+        assert data == args.json
         self.by = tuple(by)
         self.status = 0
         type(self).made = (self.by, timed)
@@ -291,11 +388,61 @@ def run(
 
 def test_the_command_prints_the_summary(run: Callable[..., list[str]]) -> None:
     assert run() == shown(DD)
-    assert run(by=("process",), max=2) == shown(DD, "process", most=2)
-    assert run(by=("thread",), top=2, errno_summary=True) == shown(
-        DD, "thread", most=2, errno_summary=True
+    assert run(by=("process",), max=2) == shown(DD, "process", rows=2)
+    assert run(by=("thread",), max=2, errno_summary=True) == shown(
+        DD, "thread", rows=2, errno_summary=True
     )
     assert Collection.made == (("pid", "tid", "comm", "syscall", "errno"), True)
+
+
+def test_one_number_limits_tables_and_one_their_rows(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [*DD, Calls("read", 1, 1_000, 7, b"sh"), Calls("write", 1, 1_000, 8, b"sh")]
+    monkeypatch.setattr(Collection, "calls", calls)
+    for mode in ("process", "thread", "cgroup"):
+        assert run(by=(mode,), top=1) == shown(calls, mode, tables=1)
+        assert run(by=(mode,), top=2, max=1) == shown(calls, mode, tables=2, rows=1)
+    for by in ((), ("total",), ("pid", "comm")):
+        assert run(by=by, top=1) == run(by=by, max=1) == shown(calls, *by, rows=1)
+    (line,) = run(json=True, by=("process",), top=2)
+    assert len(json.loads(line)["rows"]) == 2
+
+
+def test_a_terminal_may_be_narrow(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run() == shown(DD)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert run() == shown(DD, columns=80)
+    monkeypatch.setenv("COLUMNS", "85")
+    assert run() == shown(DD)
+
+
+def parsed(*arguments: str) -> argparse.Namespace:
+    """What the parser makes of the words, if its checks let them pass."""
+    parser = words.ArgumentParser()
+    words.summary(parser)
+    args = parser.parse_args(arguments, argparse.Namespace(command=[]))
+    for check in parser.checks:
+        message = check(args)
+        if message:
+            parser.error(message)
+    return args
+
+
+def test_both_numbers_make_sense_where_there_are_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both = ("-T", "3", "--max", "5")
+    for mode in ("process", "thread", "cgroup"):
+        args = parsed("--by", mode, *both)
+        assert (args.top, args.max) == (3, 5)
+    for one in ([], ["--by", "total"], ["--by", "cgroup,pid"], ["--by", "process", "--json"]):
+        with pytest.raises(SystemExit):
+            parsed(*one, *both)
+        assert "-T/--top and --max exclude each other" in capsys.readouterr().err
 
 
 def test_each_interval_is_under_its_time(run: Callable[..., list[str]]) -> None:

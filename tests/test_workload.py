@@ -276,6 +276,26 @@ def test_what_the_kernel_does_not_execute(tmp_path: Path, text: str, reason: str
     assert machine.children() == {}
 
 
+def test_one_that_is_stopped_is_waited_for_as_long_as_anybody_wants() -> None:
+    asked: list[float] = []
+
+    def abandoned() -> bool:
+        asked.append(time.monotonic())
+        return len(asked) == 3
+
+    with Workload(["sleep", "60"]) as workload:
+        os.kill(workload.pid, signal.SIGSTOP)
+        os.waitpid(workload.pid, os.WUNTRACED)
+        began = time.monotonic()
+        workload.release(abandoned)
+        assert len(asked) == 3
+        assert 0.2 < time.monotonic() - began < 5
+        assert workload.poll() is None
+    # It had been released, and the signal waited for it.
+    assert workload.poll() == 143
+    assert machine.children() == {}
+
+
 def test_one_that_is_killed_while_it_waits_can_be_released() -> None:
     with Workload(["sleep", "60"]) as workload:
         os.kill(workload.pid, signal.SIGKILL)

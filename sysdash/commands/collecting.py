@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 
 from sysdash.aggregates import Accumulator, Aggregate
 from sysdash.collector import Source
+from sysdash.commands.lifetimes import Lifetimes
 from sysdash.filters import Filters
 from sysdash.model import derive
 from sysdash.probes import capabilities
+from sysdash.units import fit, safe
 from sysdash.workload import Workload
 
 _READ_S = 1.0
 """The probe is read after this time at the latest, so that its rows are few."""
+
+_WATCH_S = 0.1
+"""How often it is looked whether the processes of the filters are still there."""
+
+_SILENT_S = 1.0
+"""How long a command may go on after Ctrl-C before the user is told who is waited for."""
+
+_NAMES_COLUMNS = 60
 
 _SAME_MOMENT_S = 0.001
 """An interval that would end so shortly before the duration ends with it."""
@@ -36,7 +49,9 @@ class Collection:
         status: the exit code, once :meth:`aggregates` is exhausted: the command's, or 0.
     """
 
-    def __init__(self, args: argparse.Namespace, by: Sequence[str], *, timed: bool) -> None:
+    def __init__(
+        self, args: argparse.Namespace, by: Sequence[str], *, timed: bool, data: bool = False
+    ) -> None:
         """Prepare; nothing happens yet.
 
         Args:
@@ -44,6 +59,8 @@ class Collection:
                 ``duration_s``.
             by: what calls are grouped by, of :data:`sysdash.model.KEYS`.
             timed: whether to measure the time in calls.
+            data: whether what is printed is for programs: then what the command writes to standard
+                output goes to standard error.
         """
         self._filters: Filters = args.filters
         self._command: list[str] = args.command
@@ -51,16 +68,19 @@ class Collection:
         self._duration_s: float = args.duration_s or math.inf
         self._by = tuple(by)
         self._timed = timed
+        self._command_output = sys.stderr.fileno() if data else None
         self._signals = {n for n in _ENDING if signal.getsignal(n) is not signal.SIG_IGN}
         if self._command:
             self._signals.add(signal.SIGCHLD)
+        self._counted = 0
         self.interrupted = False
         self.status = 0
 
     def aggregates(self, ready: Callable[[], None]) -> Iterator[Aggregate]:
         """Collect, and yield one aggregate an interval, and the last, shorter one at the end.
 
-        The end is that of the duration or of the command, or SIGINT, SIGTERM or SIGHUP. To a
+        The end is that of the duration, of the command or of all processes or threads that the
+        filters name, or SIGINT, SIGTERM or SIGHUP. To a
         command, the first of these is passed on, unless the terminal has sent it to both, and
         collecting goes on until the command ends; the second one ends both. An iterator that is
         closed early ends the command too.
@@ -76,9 +96,10 @@ class Collection:
         capabilities.require_privileges()
         with _held_back(self._signals), ExitStack() as at_last, ExitStack() as stack:
             filters, workload = self._filters, None
+            lifetimes = stack.enter_context(Lifetimes(filters))
             if self._command:
                 # Before bcc is loaded: this is the moment when the process is smallest.
-                workload = stack.enter_context(Workload(self._command))
+                workload = stack.enter_context(Workload(self._command, output=self._command_output))
                 filters = replace(filters, command=workload.pid)
             source = self._open_source(filters)
             stack.callback(source.close)
@@ -87,8 +108,10 @@ class Collection:
             at_last.callback(_forget, self._signals)
             ready()
             if workload is not None:
-                workload.release()
-            yield from self._collect(source, workload)
+                workload.release(lambda: bool(signal.sigpending() & set(_ENDING)))
+            yield from self._collect(source, workload, lifetimes)
+            if workload is None and not self._counted:
+                _tell_of_nothing(filters)
 
     def _open_source(self, filters: Filters) -> Source:
         # Only here: bcc takes a while to import.
@@ -102,7 +125,9 @@ class Collection:
             cgroups="cgroup" in self._by,
         )
 
-    def _collect(self, source: Source, workload: Workload | None) -> Iterator[Aggregate]:
+    def _collect(
+        self, source: Source, workload: Workload | None, lifetimes: Lifetimes
+    ) -> Iterator[Aggregate]:
         accumulator = Accumulator(self._by, timed=self._timed)
         lost: Mapping[str, int] = MappingProxyType({})
         start = time.monotonic()
@@ -110,41 +135,78 @@ class Collection:
         interval_s = math.inf if self._interval_s is None else self._interval_s
         intervals, due = 1, start + interval_s
         read_at, look_at = start + _READ_S, start
+        watch_s = _WATCH_S if lifetimes else math.inf
+        tell_at = math.inf
         warned = ended = False
         while not ended:
             if due > end - _SAME_MOMENT_S:
                 due = math.inf
-            wait_s = min(due, end, read_at, look_at) - time.monotonic()
-            got = signal.sigtimedwait(self._signals, max(wait_s, 0.0))
+            wait_s = min(due, end, read_at, look_at, tell_at) - time.monotonic()
+            got = signal.sigtimedwait(self._signals, max(min(wait_s, watch_s), 0.0))
             if got is not None and got.si_signo in _ENDING:
                 ended = warned or workload is None
                 warned = True
-                self.interrupted |= got.si_signo == signal.SIGINT
+                if got.si_signo == signal.SIGINT:
+                    self.interrupted = True
+                    tell_at = time.monotonic() + _SILENT_S
                 # From the terminal the command got it, too.
                 if workload is not None and got.si_code <= 0:
                     workload.send(got.si_signo)
             now = time.monotonic()
             ended |= now >= end or (workload is not None and workload.poll() is not None)
+            over = None if ended else lifetimes.over()
+            if over:
+                _tell(over)
+                ended = True
+            if now >= tell_at and not ended:
+                tell_at = math.inf
+                if sys.stderr.isatty():
+                    _tell("waiting for the command to end; Ctrl-C again ends it")
             if ended or now >= min(due, read_at):
                 snapshot = derive(source.read(), lost)
                 lost = snapshot.lost
                 accumulator.add(snapshot)
                 read_at = now + _READ_S
             if now >= due and not ended:
-                yield from _taken(accumulator)
+                yield from self._taken(accumulator)
                 # Those that were missed while the last one was printed are not made good.
                 intervals = max(intervals, int((time.monotonic() - start) / interval_s)) + 1
                 due = start + intervals * interval_s
             look_at = time.monotonic() + source.relieve()
         if workload is not None:
             self.status = workload.terminate()
-        yield from _taken(accumulator)
+        yield from self._taken(accumulator)
+
+    def _taken(self, accumulator: Accumulator) -> Iterator[Aggregate]:
+        aggregate = accumulator.take()
+        if aggregate is not None:
+            self._counted += int(aggregate.calls.count.sum())
+            yield aggregate
 
 
-def _taken(accumulator: Accumulator) -> Iterator[Aggregate]:
-    aggregate = accumulator.take()
-    if aggregate is not None:
-        yield aggregate
+def _tell(words: str) -> None:
+    print(f"sysdash: {words}", file=sys.stderr, flush=True)
+
+
+def _tell_of_nothing(filters: Filters) -> None:
+    """Say that nothing was counted because of the filters, if there are any."""
+    if replace(filters, include_self=False) == Filters():
+        return
+    absent = _absent(filters.comms)
+    names = fit(safe(" or ".join(absent)), _NAMES_COLUMNS)
+    hint = f" (no process is called {names}: names are whole, of 15 bytes)" if absent else ""
+    _tell(f"no call passed the filters{hint}")
+
+
+def _absent(comms: Sequence[str]) -> list[str]:
+    """The names that no process has now."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/comm") if comms else ():
+        try:
+            found.add(os.fsdecode(file.read_bytes().removesuffix(b"\n")))
+        except OSError:
+            continue  # ended since it was listed
+    return [comm for comm in comms if comm not in found]
 
 
 @contextmanager

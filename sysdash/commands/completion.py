@@ -104,7 +104,8 @@ def _syscall_names(prefix: str, **_: Any) -> Offers:
     typed, word = _last_item(prefix)
     mark = "!" if word.startswith("!") else ""
     given = typed.split(",")
-    return [f"{typed}{mark}{name}" for name in syscalls.names() if mark + name not in given]
+    known = (words.WAITING, *syscalls.names())
+    return [f"{typed}{mark}{name}" for name in known if mark + name not in given]
 
 
 def _keys(prefix: str, action: argparse.Action, **_: Any) -> Iterator[str]:
@@ -119,9 +120,10 @@ def _keys(prefix: str, action: argparse.Action, **_: Any) -> Iterator[str]:
         yield typed + key
 
 
-def _errno_names(**_: Any) -> Offers:
+def _errno_names(prefix: str, **_: Any) -> Offers:
+    typed, _last = _last_item(prefix)
     names = {n: syscalls.errno_name(n) for n in range(1, syscalls.MAX_ERRNO + 1)}
-    return {name: os.strerror(n) for n, name in names.items() if name.startswith("E")}
+    return {typed + name: os.strerror(n) for n, name in names.items() if name.startswith("E")}
 
 
 def _last_item(text: str) -> tuple[str, str]:
@@ -130,23 +132,25 @@ def _last_item(text: str) -> tuple[str, str]:
     return head + comma, tail
 
 
-def _pids(**_: Any) -> Offers:
+def _pids(prefix: str, **_: Any) -> Offers:
     """Every process, with its name, which is what a person chooses by."""
+    typed, _last = _last_item(prefix)
     found = {}
     for folder in _PROC.glob("[0-9]*"):
         name = _comm(folder)
         if name:
-            found[folder.name] = safe(name)
+            found[typed + folder.name] = safe(name)
     return found
 
 
 def _tids(prefix: str, **_: Any) -> Offers:
     """Every thread, with its name, once a digit tells a few from thousands."""
-    if not prefix:
-        return _pids()
+    typed, last = _last_item(prefix)
+    if not last.isdigit():
+        return _pids(prefix)
     return {
-        thread.name: safe(name)
-        for thread in _PROC.glob(f"[0-9]*/task/{prefix}*")
+        typed + thread.name: safe(name)
+        for thread in _PROC.glob(f"[0-9]*/task/{last}*")
         if (name := _comm(thread))
     }
 

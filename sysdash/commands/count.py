@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import time
-from collections.abc import Iterable
 
 from sysdash import syscalls
 from sysdash.aggregates import Aggregate
@@ -30,9 +28,9 @@ def run(args: argparse.Namespace) -> int:
         # Two points of one second would replace each other.
         print("sysdash: times of --output are whole seconds: one interval each", file=sys.stderr)
         args.interval_s = 1.0
-    collection = Collection(args, keys(args), timed=args.latency)
+    data = bool(args.json or args.output)
+    collection = Collection(args, keys(args), timed=args.latency, data=data)
     columns = count.Columns(latency=args.latency, milliseconds=args.milliseconds, rate=args.rate)
-    data = args.json or args.output
     time_s = 0
     for aggregate in collection.aggregates(
         lambda: None if data else printing.show([_beginning(args)])
@@ -44,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             # The last interval may end in the second of the one before it, and points of the
             # same time would replace each other.
             time_s = max(aggregate.time_ns // _SECOND_NS, time_s + 1)
-            _print_points(
+            printing.show(
                 line_protocol.points(aggregate, top=args.top, sort=columns.sort, time_s=time_s)
             )
             printing.tell_losses(aggregate)
@@ -86,12 +84,5 @@ def _table(args: argparse.Namespace, aggregate: Aggregate, columns: count.Column
 
 
 def _beginning(args: argparse.Namespace) -> str:
-    names = [name for name in args.syscall if not name.startswith("!")]
+    names = list(dict.fromkeys(name for name in args.syscall if not name.startswith("!")))
     return count.beginning(failures=args.failures, names=names, top=_top(args))
-
-
-def _print_points(lines: Iterable[str]) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # The protocol's encoding, whatever the locale's is.
-        sys.stdout.reconfigure(encoding="utf-8")
-    print("".join(f"{line}\n" for line in lines), end="", flush=True)

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from sysdash.aggregates import Aggregate
 from sysdash.bars import ascii_blocks
@@ -21,6 +22,27 @@ _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 _STUCK_MS = 100
 """How long the output may take nothing before pending signals are looked for."""
+
+_NO_TERMINAL = 100
+"""Columns where there is no terminal: no syscall's name is cut in these."""
+
+
+def columns() -> int:
+    """The columns of the terminal that the output is read on, be it through a pager.
+
+    ``COLUMNS`` in the environment decides before any terminal does. Windows change, so that this
+    is to be asked each time.
+    """
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and len(given) < 10 and int(given):
+        return int(given)
+    # A pipe leads to a pager on the terminal that messages or keys are on.
+    for descriptor in (1, 2, 0):
+        with suppress(OSError):
+            found = os.get_terminal_size(descriptor).columns
+            if found:  # not a serial line, which has no size
+                return found
+    return _NO_TERMINAL
 
 
 def announce(args: argparse.Namespace) -> None:
@@ -88,6 +110,8 @@ def _print(whole: str) -> None:
             data = data[os.write(descriptor, data[: select.PIPE_BUF]) :]
         except BrokenPipeError:
             raise
+        except BlockingIOError:  # somebody else has filled it meanwhile
+            time.sleep(_STUCK_MS / 1000)
         except OSError as error:
             raise CannotCollect(f"cannot write the output: {error.strerror}") from None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sysdash import app, syscalls
 from sysdash.collector import Collector, Source
+from sysdash.commands.words import WAITING
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     )
 
     workload: Workload | None = None
+    collector: Collector | None = None
     # The time to load the probe is not the user's.
     end = math.inf
 
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         )
         if workload is not None:
             try:
-                workload.release()
+                workload.release(lambda: collector is not None and collector.stopping)
             except BaseException:
                 source.close()
                 raise
@@ -75,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
         return source
 
     def collect(wake: Callable[[], None]) -> Collector:
-        return Collector(open_source, settings.interval_s, history.append, wake)
+        nonlocal collector
+        collector = Collector(open_source, settings.interval_s, history.append, wake)
+        return collector
 
     def done() -> bool:
         return time.monotonic() >= end or (workload is not None and workload.poll() is not None)
@@ -166,5 +170,9 @@ def _short(path: str) -> str:
 
 
 def _names(numbers: tuple[tuple[int, int], ...]) -> list[str]:
-    """Each syscall's name once, though it has a number in every ABI."""
-    return list(dict.fromkeys(syscalls.name(nr, abi) or str(nr) for nr, abi in numbers))
+    """Each syscall's name once, though it has a number in every ABI; one word for a class."""
+    waiting = {*syscalls.waiting()}
+    head = []
+    if waiting <= {*numbers}:
+        head, numbers = [WAITING], tuple(number for number in numbers if number not in waiting)
+    return head + list(dict.fromkeys(syscalls.name(nr, abi) or str(nr) for nr, abi in numbers))

@@ -6,7 +6,6 @@ Nothing heavy is imported here, so that ``--help`` and a wrong word answer at on
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import textwrap
 from collections.abc import Callable, Iterable
@@ -18,7 +17,7 @@ from sysdash import config, limits, syscalls
 from sysdash.config import Settings
 from sysdash.filters import Filters
 from sysdash.probes import targets
-from sysdash.units import safe
+from sysdash.units import parse_duration, safe
 
 _T = TypeVar("_T")
 
@@ -36,6 +35,9 @@ PERCENTILE_NOTE = (
     "at most 1/9 (about 11%) away from the exact one, and within min and max."
 )
 """The error bound of percentiles, :data:`sysdash.buckets.QUANTILE_ERROR`, for ``--help``."""
+
+WAITING = "%waiting"
+"""What ``--syscall`` takes for all calls of :func:`sysdash.syscalls.waiting`."""
 
 _COMM_BYTES = 15  # TASK_COMM_LEN without its NUL
 
@@ -65,7 +67,8 @@ class ArgumentParser(argparse.ArgumentParser):
                 value = action.metavar or ("|".join(action.choices) if action.choices else "")
                 names = ", ".join(action.option_strings)
                 given = f"{names}[={value}]" if action.nargs == "?" else f"{names} {value}"
-                options.append((given.rstrip(), action.help or ""))
+                # As argparse prints it.
+                options.append((given.rstrip(), (action.help or "").replace("%%", "%")))
         if self.begins_command:
             options.append((_COMMAND, _COMMAND_HELP))
         return options
@@ -82,11 +85,11 @@ def top(parser: ArgumentParser) -> None:
     show.add_argument(
         "-i",
         "--interval",
-        metavar="SECONDS",
+        metavar="TIME",
         type=_seconds(low, high),
-        help=f"time between refreshes, {low:g} to {high:g}, fractions allowed (default: 1)",
+        help=f"time between refreshes, {low:g} to {high:g} s, as 2 or 500ms (default: 1)",
     )
-    _duration(show, "end after this time")
+    _duration(show, f"end after this time{_UNITS}")
     _top(show, "list at most N syscalls, and as many processes and errors")
     show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
     show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
@@ -116,6 +119,7 @@ def count(parser: ArgumentParser) -> None:
         nargs="?",
         const="line",
         choices=("line",),
+        type=_format,
         metavar="line",
         help="InfluxDB's line protocol in place of a table",
     )
@@ -140,10 +144,29 @@ def lat(parser: ArgumentParser) -> None:
     show = parser.add_argument_group("what is shown")
     _times(show)
     _top(show, "the first N rows only (default: 10)")
+
+    def from_zero(text: str) -> int:
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+
+    show.add_argument(
+        "--histograms",
+        metavar="N",
+        type=from_zero,
+        help="histograms of the first N rows only, 0: none (default: of all with 4 calls or more)",
+    )
     _by(show, KEYS)
     _json(show)
     _filters(parser)
     _command(parser)
+    parser.checks.append(
+        lambda args: (
+            "--json and --histograms exclude each other"
+            if args.json and args.histograms is not None
+            else None
+        )
+    )
 
 
 def summary(parser: ArgumentParser) -> None:
@@ -151,8 +174,8 @@ def summary(parser: ArgumentParser) -> None:
     _config(parser)
     show = parser.add_argument_group("what is shown")
     _times(show)
-    _top(show, "the first N syscalls of each table only")
-    show.add_argument("--max", metavar="N", type=_whole, help="the same as -T")
+    _top(show, "by process, thread or cgroup: the first N tables only; else as --max")
+    show.add_argument("--max", metavar="N", type=_whole, help="the first N rows of a table only")
     _by(show, KEYS, SUMMARY_MODES)
     show.add_argument(
         "--errno-summary", action="store_true", help="under each syscall, which errors how often"
@@ -160,9 +183,14 @@ def summary(parser: ArgumentParser) -> None:
     _json(show)
     _filters(parser)
     _command(parser)
-    parser.checks.append(
-        lambda args: "-T/--top and --max exclude each other" if args.top and args.max else None
-    )
+
+    def one_limit(args: argparse.Namespace) -> str | None:
+        several = args.by in {(mode,) for mode in SUMMARY_MODES if mode != "total"}
+        if args.top and args.max and (args.json or not several):
+            return "-T/--top and --max exclude each other, but for tables by process and the like"
+        return None
+
+    parser.checks.append(one_limit)
 
 
 def doctor(parser: ArgumentParser) -> None:
@@ -188,16 +216,19 @@ _COMMAND_HELP = (
 )
 
 
+_UNITS = ", as 5, 0.5, 500ms or 2m"
+
+
 def _times(group: _Group) -> None:
     group.add_argument(
         "-i",
         "--interval",
         dest="interval_s",
-        metavar="SECONDS",
-        type=_positive_seconds(limits.LONGEST_INTERVAL_S),
-        help="print after each interval (default: once, at the end)",
+        metavar="TIME",
+        type=_seconds(*limits.TABLES_S),
+        help=f"print after each interval{_UNITS} (default: once, at the end)",
     )
-    _duration(group, "end after this time (default: at Ctrl-C)")
+    _duration(group, f"end after this time{_UNITS} (default: at Ctrl-C)")
 
 
 def _duration(group: _Group, what: str) -> None:
@@ -205,8 +236,8 @@ def _duration(group: _Group, what: str) -> None:
         "-d",
         "--duration",
         dest="duration_s",
-        metavar="SECONDS",
-        type=_positive_seconds(limits.LONGEST_DURATION_S),
+        metavar="TIME",
+        type=_seconds(0, limits.LONGEST_DURATION_S),
         help=what,
     )
 
@@ -245,6 +276,18 @@ def _command(parser: ArgumentParser, *also: str) -> None:
     parser.checks.append(_command_alone)
 
 
+def _filters_fit(args: argparse.Namespace) -> str | None:
+    """What the probe has room for."""
+    for most, what, given in (
+        (limits.FILTER_IDS, "processes and threads", [*args.pid, *args.tid, *args.ppid]),
+        (limits.FILTER_COMMS, "process names", args.comm),
+        (limits.FILTER_CGROUPS, "cgroups", args.cgroup),
+    ):
+        if len(given) > most:
+            return f"{len(given)} {what} are more than the {most} that can be filtered by"
+    return None
+
+
 def _command_alone(args: argparse.Namespace) -> str | None:
     if args.command and (args.pid or args.tid):
         return "a command and -p/--pid or -t/--tid exclude each other"
@@ -252,18 +295,27 @@ def _command_alone(args: argparse.Namespace) -> str | None:
 
 
 def _filters(parser: ArgumentParser) -> None:
+    parser.checks.append(_filters_fit)
+    ends = "count, lat and summary end with it"
     group = parser.add_argument_group(
         "what is collected",
         "Applied in the kernel, where what is left out costs almost nothing. A filter\n"
-        "that is given several times passes any of its values; a call must pass all.",
+        "that is given several times, or a list, passes any of its values; a call must\n"
+        "pass all filters.",
     )
     for flag, name, what in (
-        ("-p", "--pid", "this process"),
-        ("-t", "--tid", "this thread"),
+        ("-p", "--pid", f"this process, without its children; {ends}"),
+        ("-t", "--tid", f"this thread; {ends}"),
         ("-c", "--ppid", "children of this process"),
     ):
         group.add_argument(
-            flag, name, metavar="N", type=_pid, action="append", default=[], help=f"only {what}"
+            flag,
+            name,
+            metavar="N[,N...]",
+            type=_pids,
+            action="extend",
+            default=[],
+            help=f"only {what}",
         )
     group.add_argument(
         "--comm",
@@ -286,15 +338,17 @@ def _filters(parser: ArgumentParser) -> None:
         type=_syscalls,
         action="extend",
         default=[],
-        help="only these syscalls; '!NAME' leaves one out",
+        # "%%": argparse replaces words after a single one.
+        help="only these syscalls; '!NAME' leaves one out; '%%waiting' or '!%%waiting': all "
+        "calls whose purpose is to wait",
     )
     group.add_argument("-x", "--failures", action="store_true", help="only calls that fail")
     group.add_argument(
         "-e",
         "--errno",
-        metavar="NAME|N",
-        type=_errno,
-        action="append",
+        metavar="NAME|N[,...]",
+        type=_errnos,
+        action="extend",
         default=[],
         help="only calls that fail with this error",
     )
@@ -307,31 +361,32 @@ def _filters(parser: ArgumentParser) -> None:
 
 
 def _seconds(low: float, high: float) -> Callable[[str], float]:
+    """Seconds, from ``low`` (not 0 itself) to ``high``, plain or with a unit."""
+    allowed = f"{low:g} to {high:.0f}" if low else f"above 0 and up to {high:.0f}"
+
     def seconds(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not {low:g} to {high:g} seconds")
+            try:
+                value = parse_duration(text) / 1e9
+            except (ValueError, OverflowError):
+                raise argparse.ArgumentTypeError(
+                    f"{text!r} is not a time: write seconds, or a unit as in 500ms, 5s, 2m"
+                ) from None
+        if not low <= value <= high or not value:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {allowed} seconds")
         return value
 
     return seconds
 
 
-def _positive_seconds(high: float) -> Callable[[str], float]:
-    def seconds(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not 0 < value <= high:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number of seconds above 0 and up to {high:.0f}"
-            )
-        return value
-
-    return seconds
+def _format(text: str) -> str:
+    if text != "line":
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: it takes a format, line; write to a file with >"
+        )
+    return text
 
 
 def _whole(text: str) -> int:
@@ -358,10 +413,20 @@ def _keys(keys: tuple[str, ...], modes: tuple[str, ...]) -> Callable[[str], tupl
     return by
 
 
+def _list(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",")]
+
+
+def _pids(text: str) -> list[int]:
+    return [_pid(word) for word in _list(text)]
+
+
 def _pid(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= limits.MAX_PID:
+    number = text.isascii() and text.isdigit()
+    if number and len(text) < 10 and 1 <= int(text) <= limits.MAX_PID:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process or thread")
+    hint = "" if number or not text else " (a name goes to --comm)"
+    raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process or thread{hint}")
 
 
 def _comm(text: str) -> str:
@@ -372,14 +437,23 @@ def _comm(text: str) -> str:
 
 
 def _syscalls(text: str) -> list[str]:
-    words = [word.strip() for word in text.split(",")]
+    words = _list(text)
     for word in words:
         name = word.removeprefix("!")
-        if not syscalls.numbers(name):
+        if name.startswith("%"):
+            if name != WAITING:
+                raise argparse.ArgumentTypeError(
+                    f"unknown class of syscalls {name!r}, known: {WAITING}"
+                )
+        elif not syscalls.numbers(name):
             near = syscalls.nearest(name)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise argparse.ArgumentTypeError(f"unknown syscall {name!r}{hint}")
     return words
+
+
+def _errnos(text: str) -> list[int]:
+    return [_errno(word) for word in _list(text)]
 
 
 def _errno(text: str) -> int:
@@ -434,4 +508,8 @@ def _unique(values: Iterable[_T]) -> tuple[_T, ...]:
 
 
 def _numbers(names: Iterable[str]) -> tuple[tuple[int, int], ...]:
-    return _unique(number for name in names for number in syscalls.numbers(name))
+    return _unique(
+        number
+        for name in names
+        for number in (syscalls.waiting() if name == WAITING else syscalls.numbers(name))
+    )

@@ -12,14 +12,14 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sysdash.errors import CannotCollect
 from sysdash.probes import bpf, targets
 from sysdash.probes.btf import KernelTypes
-from sysdash.units import bytes_, safe
+from sysdash.units import ELLIPSIS, bytes_, safe, width
 
 FINE, DEGRADED, MISSING = "fine", "degraded", "missing"
 
@@ -56,6 +56,11 @@ _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
 
 # A function to try kprobes and fentry on: every kernel has it, and it is seldom run.
 _FUNCTION = "ksys_sync"
+
+_PROGRAMS = ("sysdash", "syscount", "syslat", "sysslow")
+
+_MOST_COLUMNS = 200
+"""Of a command line that is repeated."""
 
 # How each family of distributions installs bcc's Python module.
 _INSTALL_BCC = {
@@ -121,12 +126,24 @@ def _effective() -> int:
     return 0
 
 
-def run_privileged() -> str:
-    """The command that starts sysdash as root, also where sudo's PATH does not have it."""
+def run_privileged(words: Iterable[str] = ()) -> str:
+    """The command that starts sysdash as root, also where sudo's PATH does not have it.
+
+    Args:
+        words: its arguments; they are made fit for a terminal, and what is too long is left out.
+    """
     program = Path(sys.argv[0])
-    return (
-        f"sudo {shlex.quote(str(program.absolute())) if program.name == 'sysdash' else 'sysdash'}"
-    )
+    line = f"sudo {_quoted(str(program.absolute()) if program.name in _PROGRAMS else 'sysdash')}"
+    for word in words:
+        longer = f"{line} {_quoted(word)}"
+        if width(longer) > _MOST_COLUMNS:
+            return f"{line} {ELLIPSIS}"
+        line = longer
+    return line
+
+
+def _quoted(word: str) -> str:
+    return safe(shlex.quote(word))
 
 
 def require_privileges() -> None:
@@ -139,7 +156,8 @@ def require_privileges() -> None:
     if missing:
         raise CannotCollect(
             f"{needs()}, and you do not have {' or '.join(missing)}",
-            f"Run `{run_privileged()}`; `sysdash doctor` tells what else this machine may lack",
+            f"Run `{run_privileged(sys.argv[1:])}`; "
+            "`sysdash doctor` tells what else this machine may lack",
         )
 
 

@@ -8,13 +8,19 @@ from itertools import pairwise
 
 from sysdash import units
 from sysdash.aggregates import Aggregate
-from sysdash.bars import bar
+from sysdash.bars import bar, shaded_bar
 from sysdash.buckets import EDGES_NS, OVER, octaves
 from sysdash.model import Ints, Row
 from sysdash.report.keys import NUMBERS, key_text
 
 TOP = 10
 """Rows that are shown unless another number is asked for."""
+
+_FEW_CALLS = 4
+"""Of fewer calls, the table says as much as a histogram, in one line."""
+
+_WIDEST = 132
+"""Columns that bars fill at the most: in longer lines the eye loses its line."""
 
 _SECOND = 1 << 30
 _FEW_OCTAVES = 3
@@ -28,14 +34,18 @@ _SHARE_COLUMNS = 6
 # --- The whole ---
 
 
-def latency_lines(aggregate: Aggregate, *, top: int = TOP, columns: int = 80) -> list[str]:
+def latency_lines(
+    aggregate: Aggregate, *, top: int = TOP, histograms: int | None = None, columns: int = 80
+) -> list[str]:
     """The table and the histograms of the calls that took the most time altogether.
 
     Args:
         aggregate: timed calls, grouped by anything.
         top: how many rows of it to show.
-        columns: the room. Bars fill it and names are cut to fit in; where it is too small for the
-            numbers themselves, lines are longer.
+        histograms: how many rows, from the first one, have a histogram below the table; None for
+            all but those of few calls. Rows of calls without a time have none.
+        columns: the room. Bars fill it, up to a length that can be read, and names are cut to fit
+            in; where it is too small for the numbers themselves, lines are longer.
     """
     calls = aggregate.calls
     if not len(calls):
@@ -44,23 +54,37 @@ def latency_lines(aggregate: Aggregate, *, top: int = TOP, columns: int = 80) ->
     rows = calls.rows(order[:top])
     lines = _table(rows, calls.by, aggregate.cgroups, columns)
     if len(order) > top:
-        kind = "syscall" if calls.by == ("syscall",) else "row"
         total_ns = int(calls.total_ns.sum())
         rest_ns = total_ns - sum(row.total_ns for row in rows)
         rest = rest_ns / total_ns if total_ns else 0.0
-        lines += ["", _more(len(order) - top, len(order), kind, rest)]
+        lines += ["", _more(len(order) - top, len(order), _kind(calls.by), rest)]
+    fewest = _FEW_CALLS if histograms is None else 1
     charts = [
         (_heading(row, calls.by, aggregate.cgroups), row, _marked(_bins(row.hist), row))
-        for row in rows
-        if row.timed
+        for row in rows[:histograms]
+        if row.timed >= fewest
     ]
-    return lines + _histograms(charts, columns)
+    lines += _histograms(charts, columns)
+    few = sum(0 < row.timed < fewest for row in rows)
+    return [*lines, "", _without_histogram(few, _kind(calls.by), len(rows))] if few else lines
+
+
+def _kind(by: Sequence[str]) -> str:
+    return "syscall" if by == ("syscall",) else "row"
 
 
 def _more(hidden: int, every: int, kind: str, rest: float) -> str:
     plural = "" if hidden == 1 else "s"
     share = _share(rest) or "none"
     return f"{hidden} more {kind}{plural} took {share} of the time; --top {every} shows all"
+
+
+def _without_histogram(few: int, kind: str, every: int) -> str:
+    who, has = (f"1 {kind}", "has") if few == 1 else (f"{few} {kind}s", "have")
+    return (
+        f"{who} with fewer than {_FEW_CALLS} timed calls {has} no histogram; "
+        f"--histograms {every} shows all"
+    )
 
 
 def _share(share: float) -> str:
@@ -159,8 +183,8 @@ def _percent(value: float) -> str:
 class _Bin:
     """A line of a histogram: ``count`` calls took ``low_ns`` or more and less than ``high_ns``.
 
-    ``branch`` leads to a bin inside the one above it; a bin that has such is ``split``, and its
-    bar is left to them. ``marks`` are the quantiles that lie here.
+    ``branch`` leads to a bin inside the one above it; a bin that has such is ``split``. ``marks``
+    are the quantiles that lie here, and in no bin inside it.
     """
 
     low_ns: int
@@ -224,9 +248,9 @@ def _whole(from_ns: int, to_ns: int) -> list[tuple[int, int]]:
 def _marked(bins: Sequence[_Bin], row: Row) -> list[_Bin]:
     """The bins with the quantiles that lie in them."""
     marks: dict[int, tuple[str, ...]] = {}
-    bars = [i for i, one in enumerate(bins) if not one.split]
+    finest = [i for i, one in enumerate(bins) if not one.split]
     for name, value in (("p50", row.p50_ns), ("p90", row.p90_ns), ("p99", row.p99_ns)):
-        here = next((i for i in bars if value < bins[i].high_ns), bars[-1])
+        here = next((i for i in finest if value < bins[i].high_ns), finest[-1])
         marks[here] = (*marks.get(here, ()), name)
     return [replace(one, marks=marks.get(i, ())) for i, one in enumerate(bins)]
 
@@ -247,17 +271,18 @@ def _histograms(charts: Sequence[tuple[str, Row, Sequence[_Bin]]], columns: int)
     every = [one for _, _, bins in charts for one in bins]
     counts = max([9, *(len(f"{one.count:,}") for one in every)])
     marks = max([0, *(len(_mark(one)) for one in every)])
-    room = columns - 2 - _LABEL_COLUMNS - 1 - counts - 1 - _SHARE_COLUMNS - 1 - marks
+    room = min(columns, _WIDEST) - 2 - _LABEL_COLUMNS - 1 - counts - 1 - _SHARE_COLUMNS - 1 - marks
     lines: list[str] = []
     for heading, row, bins in charts:
-        most = max(one.count for one in bins if not one.split)
+        most = max(one.count for one in bins)
         lines += ["", units.fit(heading, columns)]
         for one in bins:
-            share = 0.0 if one.split else one.count / most
+            draw = shaded_bar if one.branch else bar
+            share = _share(one.count / row.timed)
             # Numbers first: in a wide terminal, those after the bars would be far from their line.
             line = (
                 f"  {one.branch + one.label:{_LABEL_COLUMNS}} {one.count:{counts},} "
-                f"{_share(one.count / row.timed):>{_SHARE_COLUMNS}} {bar(share, room)}{_mark(one)}"
+                f"{share:>{_SHARE_COLUMNS}} {draw(one.count / most, room)}{_mark(one)}"
             )
             lines.append(line.rstrip())
     return lines

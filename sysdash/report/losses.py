@@ -7,12 +7,16 @@ from collections.abc import Mapping
 # Losses of slow calls are left out: tools that add up calls do not list slow ones.
 _TOLD = {
     "calls": ("call not counted", "calls not counted"),
+    "threads": ("thread not followed", "threads not followed"),
     "missed": ("time the kernel did not run the probe", "times the kernel did not run the probe"),
     "unattributed": (
         "call of processes there was no room for, counted as (others)",
         "calls of processes there was no room for, counted as (others)",
     ),
 }
+
+# The losses that come of more rows or processes than the probe has room for.
+_CROWDED = ("calls", "unattributed")
 
 
 def lost_line(lost: Mapping[str, int]) -> str:
@@ -26,4 +30,6 @@ def lost_line(lost: Mapping[str, int]) -> str:
         for name, (one, more) in _TOLD.items()
         if lost.get(name, 0) > 0
     ]
+    if any(lost.get(name, 0) > 0 for name in _CROWDED):
+        found.append("a filter makes them fewer")
     return f"sysdash: lost: {'; '.join(found)}" if found else ""

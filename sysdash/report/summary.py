@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sysdash import syscalls, units
-from sysdash.aggregates import Aggregate
+from sysdash.aggregates import Aggregate, under_one_name
 from sysdash.model import Row, Table, aggregate
 from sysdash.report.keys import NUMBERS, key_text
 
@@ -23,8 +23,19 @@ MODES = {
 }
 """What ``--by`` may say besides keys, and what the calls are grouped by for it."""
 
-# What has a table of its own. A process may change its name, and is one nevertheless.
-_TABLE_FOR = {"total": (), "process": ("pid",), "thread": ("tid",), "cgroup": ("cgroup",)}
+# What has a table of its own.
+_TABLE_FOR = {
+    "total": (),
+    "process": ("pid", "comm"),
+    "thread": ("tid", "comm"),
+    "cgroup": ("cgroup",),
+}
+
+_TABLE_KINDS = {
+    "process": ("process", "processes"),
+    "thread": ("thread", "threads"),
+    "cgroup": ("cgroup", "cgroups"),
+}
 
 _BESIDE_ERRNO = "\t\t\t\t"
 
@@ -34,9 +45,13 @@ _TITLES = (
     "                                     (msec)    (msec)    (msec)    (msec)        (%)",
     "   --------------- --------  ------ -------- --------- --------- ---------     ------",
 )
+_NUMBERS = _TITLES[0].split()[1:]
+_UNITS = ["", "", *_TITLES[1].split()]
 _CUTS = (18, 27, 35, 44, 54, 64, 74, 85)
 # Its values: the errors end a column before their title.
 _WIDTHS = (9, 7, 10, 10, 10, 10, 11)
+
+_WIDEST_GAP = 3
 
 _LEAST_COLUMNS = {"syscall": 15, "comm": 15, "pid": 7, "tid": 7}
 
@@ -55,6 +70,11 @@ def keys_of(by: Sequence[str], *, errno_summary: bool = False) -> tuple[str, ...
     return (*keys, "errno") if errno_summary and "errno" not in keys else keys
 
 
+def has_tables(by: Sequence[str]) -> bool:
+    """Whether there is a table for each of something, and not one for all calls."""
+    return _mode(by) in _TABLE_KINDS
+
+
 def _mode(by: Sequence[str]) -> str | None:
     if not by:
         return "total"
@@ -66,7 +86,9 @@ def summary_lines(
     by: Sequence[str] = (),
     *,
     errno_summary: bool = False,
-    most: int | None = None,
+    tables: int | None = None,
+    rows: int | None = None,
+    columns: int | None = None,
 ) -> list[str]:
     """The table of all calls, or one for each process, thread or cgroup, the busiest first.
 
@@ -74,35 +96,50 @@ def summary_lines(
         interval: timed calls, grouped by ``keys_of(by, errno_summary=errno_summary)``.
         by: a mode, or keys: then it is one table with a column for each.
         errno_summary: list under each row with which errors how many of its calls failed.
-        most: rows of a table at the most; None for all.
+        tables: how many at the most; None for all.
+        rows: of each table at the most; None for all.
+        columns: the room, in which perf's layout is made narrower if it must; None for perf's.
     """
     mode = _mode(by)
-    tables = _TABLE_FOR[mode] if mode else ()
-    columns = ("syscall",) if mode else tuple(by)
-    keys = (*tables, *columns)
+    table_for = _TABLE_FOR[mode] if mode else ()
+    names = ("syscall",) if mode else tuple(by)
+    keys = (*table_for, *names)
     calls = interval.calls
+    if mode in ("process", "thread"):
+        # It may change its name, and is one nevertheless.
+        calls = under_one_name(calls, table_for[0])
+    every = calls
     if calls.by != keys:
         calls = aggregate(calls, keys)
-    errors = _errors(interval.calls, keys) if errno_summary and "errno" not in keys else {}
-    sections = list(_sections(calls, len(tables), most))
-    names = _names(interval, tables)
-    layout = _Layout.of(columns, [row for one in sections for row in one.rows], interval.cgroups)
+    errors = _errors(every, keys) if errno_summary and "errno" not in keys else {}
+    every_section = list(_sections(calls, len(table_for), rows))
+    sections = every_section[:tables]
+    headings = _headings(calls, table_for, interval.cgroups)
+    shown = [row for one in sections for row in one.rows]
+    layout = _layout(names, shown, interval.cgroups, columns)
     lines = ["", " Summary of events:", ""]
     for section in sections:
-        heading = f" {names.get(section.key, 'total')}, {section.count} events"
-        if tables:
+        heading = f" {headings.get(section.key, 'total')}, {section.count} events"
+        if table_for:
             heading += f", {100 * section.count / int(calls.count.sum()):.1f}%"
         lines += [heading, "", *layout.titles()]
         for row, key in zip(section.rows, section.keys, strict=True):
             lines.append(layout.line(row))
             lines += [f"{_BESIDE_ERRNO}{name}: {count}" for name, count in errors.get(key, ())]
         if section.hidden:
-            kind = "syscall" if columns == ("syscall",) else "row"
-            plural = "" if section.hidden == 1 else "s"
+            kind = ("syscall", "syscalls") if names == ("syscall",) else ("row", "rows")
             rest = section.count - sum(row.count for row in section.rows)
-            lines += ["", f"   {section.hidden} more {kind}{plural}, {rest} events"]
+            lines += ["", layout.indent + _more(section.hidden, kind, rest)]
         lines.append("")
+    hidden = every_section[len(sections) :]
+    if hidden and mode:
+        rest = sum(section.count for section in hidden)
+        lines += [f" {_more(len(hidden), _TABLE_KINDS[mode], rest)}", ""]
     return lines
+
+
+def _more(hidden: int, kind: tuple[str, str], events: int) -> str:
+    return f"{hidden} more {kind[hidden > 1]}, {events} events"
 
 
 # --- What belongs together ---
@@ -145,21 +182,19 @@ def _sections(calls: Table, leading: int, most: int | None) -> Iterator[_Section
         )
 
 
-def _names(interval: Aggregate, tables: Sequence[str]) -> dict[_Key, str]:
-    """The heading of each table: of a process that had several names, the one with most calls."""
+def _headings(calls: Table, tables: Sequence[str], cgroups: Mapping[int, str]) -> dict[_Key, str]:
+    """The heading of each table."""
     if not tables:
         return {}
-    (key,) = tables
-    named = aggregate(interval.calls, (key,) if key == "cgroup" else (key, "comm"))
-    keys = _keys(named, tables)
-    order = named.order("rate", inverted=True)
+    named = aggregate(calls, tables)
     texts = (
-        key_text(row, key, interval.cgroups)
-        if key == "cgroup"
-        else f"{row.comm} ({getattr(row, key)})"
-        for row in named.rows(order)
+        " ".join(
+            f"({key_text(row, key, cgroups)})" if key in NUMBERS else key_text(row, key, cgroups)
+            for key in reversed(tables)
+        )
+        for row in named.rows(range(len(named)))
     )
-    return dict(zip((keys[i] for i in order), texts, strict=True))
+    return dict(zip(_keys(named, tables), texts, strict=True))
 
 
 def _errors(calls: Table, keys: Sequence[str]) -> dict[_Key, list[tuple[str, int]]]:
@@ -188,8 +223,8 @@ def _keys(calls: Table, keys: Sequence[str]) -> list[_Key]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """The columns of every table of an output, so that they are under one another.
+class _Perf:
+    """perf's columns, the same in every table of an output, so that they are under one another.
 
     Attributes:
         keys: the keys and the width of each.
@@ -200,9 +235,10 @@ class _Layout:
     keys: list[tuple[str, int]]
     wider: list[int]
     cgroups: Mapping[int, str]
+    indent: str = "   "
 
     @staticmethod
-    def of(keys: Sequence[str], rows: Sequence[Row], cgroups: Mapping[int, str]) -> _Layout:
+    def of(keys: Sequence[str], rows: Sequence[Row], cgroups: Mapping[int, str]) -> _Perf:
         widths = [
             max(
                 [
@@ -218,7 +254,13 @@ class _Layout:
             for column, width in enumerate(_WIDTHS)
         ]
         wider = [need - width for need, width in zip(needed, _WIDTHS, strict=True)]
-        return _Layout(list(zip(keys, widths, strict=True)), wider, cgroups)
+        return _Perf(list(zip(keys, widths, strict=True)), wider, cgroups)
+
+    @property
+    def width(self) -> int:
+        """The columns of a row."""
+        names = sum(width for _, width in self.keys) + len(self.keys) - 1
+        return len(self.indent) + names + sum(_WIDTHS) + sum(self.wider)
 
     def titles(self) -> list[str]:
         """The three lines above the rows."""
@@ -228,7 +270,7 @@ class _Layout:
             " ".join("-" * width for _, width in self.keys),
         )
         return [
-            "".join([f"   {name}", *self._widened(title)]).rstrip()
+            "".join([f"{self.indent}{name}", *self._widened(title)]).rstrip()
             for name, title in zip(names, _TITLES, strict=True)
         ]
 
@@ -247,7 +289,68 @@ class _Layout:
             text.rjust(width + wider)
             for text, width, wider in zip(_numbers(row), _WIDTHS, self.wider, strict=True)
         )
-        return f"   {names}{numbers}"
+        return f"{self.indent}{names}{numbers}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Narrow:
+    """The same columns, each as narrow as its values and its title, for a narrow terminal.
+
+    Attributes:
+        keys: the keys before the numbers.
+        widths: of each column, that of keys or of numbers.
+        gap: columns between two of them.
+        cgroups: paths by id.
+    """
+
+    keys: Sequence[str]
+    widths: list[int]
+    gap: int
+    cgroups: Mapping[int, str]
+    indent: str = ""
+
+    @staticmethod
+    def of(
+        keys: Sequence[str], rows: Sequence[Row], cgroups: Mapping[int, str], columns: int
+    ) -> _Narrow:
+        lines = [
+            [*keys, *_NUMBERS],
+            [*keys, *_UNITS],
+            *([*(key_text(row, key, cgroups) for key in keys), *_numbers(row)] for row in rows),
+        ]
+        widths = [max(map(units.width, column)) for column in zip(*lines, strict=True)]
+        room = (columns - sum(widths)) // (len(widths) - 1)
+        return _Narrow(keys, widths, min(max(room, 1), _WIDEST_GAP), cgroups)
+
+    def titles(self) -> list[str]:
+        """The three lines above the rows."""
+        return [
+            self._joined([*self.keys, *_NUMBERS]),
+            self._joined([*("" for _ in self.keys), *_UNITS]),
+            self._joined(["-" * width for width in self.widths]),
+        ]
+
+    def line(self, row: Row) -> str:
+        """A row."""
+        return self._joined(
+            [*(key_text(row, key, self.cgroups) for key in self.keys), *_numbers(row)]
+        )
+
+    def _joined(self, cells: Sequence[str]) -> str:
+        aligns = [*map(_align, self.keys), *(">" for _ in _NUMBERS)]
+        return (" " * self.gap).join(
+            units.pad(cell, width, align)
+            for cell, width, align in zip(cells, self.widths, aligns, strict=True)
+        )
+
+
+def _layout(
+    keys: Sequence[str], rows: Sequence[Row], cgroups: Mapping[int, str], columns: int | None
+) -> _Perf | _Narrow:
+    perf = _Perf.of(keys, rows, cgroups)
+    if columns is None or perf.width <= columns:
+        return perf
+    return _Narrow.of(keys, rows, cgroups, columns)
 
 
 def _align(key: str) -> str:
