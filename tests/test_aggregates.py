@@ -14,35 +14,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_rows import Calls, rows_of
 
 from sysdash import aggregates, model
 from sysdash.aggregates import Accumulator, Aggregate, combine, under_one_name
 from sysdash.buckets import BUCKETS, bucket_of
 from sysdash.model import OTHERS, Row, Snapshot, Syscall, aggregate, derive, table_of
-from sysdash.records import EVENT, ROW, Rows, Sample
+from sysdash.records import EVENT, Sample
 from sysdash.units import safe
 
 SECOND_NS = 1_000_000_000
 PATHS = {1: "/", 7: "/system.slice/a.service", 2**64 - 1: "/far"}
-
-
-@dataclass(frozen=True)
-class Calls:
-    """The calls of one row of the kernel."""
-
-    nr: int = 0
-    abi: int = 0
-    pid: int = 1
-    tid: int = 1
-    comm: bytes = b"a"
-    cgroup: int = 1
-    errno: int = 0
-    latencies: tuple[int, ...] = (100,)
-    untimed: int = 0
-
-    @property
-    def count(self) -> int:
-        return len(self.latencies) + self.untimed
 
 
 @dataclass
@@ -69,22 +51,6 @@ class Sum:
 
 def numbers(row: Row) -> tuple[int, ...]:
     return (row.count, row.errors, row.timed, row.total_ns, row.min_ns, row.max_ns)
-
-
-def rows_of(calls: Sequence[Calls]) -> Rows:
-    rows = np.zeros(len(calls), dtype=ROW)
-    for row, call in zip(rows, calls, strict=True):
-        for name in ("nr", "abi", "pid", "tid", "comm", "cgroup", "errno", "count", "untimed"):
-            row[name] = getattr(call, name)
-        # Where no call was timed, the kernel's row has the minimum that it began with.
-        row["min_ns"] = min(call.latencies, default=2**64 - 1)
-        row["max_ns"] = max(call.latencies, default=0)
-        row["total_ns"] = sum(call.latencies)
-        squares = sum(latency * latency for latency in call.latencies)
-        row["squares_low"], row["squares_high"] = squares % 2**64, squares >> 64
-        found = [bucket_of(latency) for latency in call.latencies]
-        row["hist"] = np.bincount(found, minlength=BUCKETS)
-    return rows
 
 
 def snapshot(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kernel_rows import Calls, rows_of
 
 from sysdash import grouping, limits, model, syscalls
 from sysdash.buckets import BUCKETS, OVER, QUANTILE_ERROR, bucket_of
@@ -22,42 +23,6 @@ from sysdash.records import EVENT, ROW, Rows, Sample
 from sysdash.units import safe
 
 LATENCIES = st.integers(0, 2**42)
-
-
-@dataclass(frozen=True)
-class Calls:
-    """The calls of one row of the kernel."""
-
-    nr: int = 0
-    abi: int = 0
-    pid: int = 1
-    tid: int = 0
-    comm: bytes = b"a"
-    cgroup: int = 1
-    errno: int = 0
-    latencies: tuple[int, ...] = (100,)
-    untimed: int = 0
-
-    @property
-    def count(self) -> int:
-        return len(self.latencies) + self.untimed
-
-
-def rows_of(calls: Sequence[Calls]) -> Rows:
-    """What the probe would have in its rows; those without a time have its starting minimum."""
-    rows = np.zeros(len(calls), dtype=ROW)
-    for row, call in zip(rows, calls, strict=True):
-        for name in ("nr", "abi", "pid", "tid", "comm", "cgroup", "errno", "count", "untimed"):
-            row[name] = getattr(call, name)
-        row["min_ns"] = min(call.latencies, default=2**64 - 1)
-        row["max_ns"] = max(call.latencies, default=0)
-        row["total_ns"] = sum(call.latencies)
-        squares = sum(latency * latency for latency in call.latencies)
-        row["squares_low"], row["squares_high"] = squares % 2**64, squares >> 64
-        row["hist"] = np.bincount(
-            [bucket_of(latency) for latency in call.latencies], minlength=BUCKETS
-        )
-    return rows
 
 
 CALLS = st.builds(

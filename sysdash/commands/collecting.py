@@ -161,6 +161,7 @@ class Collection:
             if now >= tell_at and not ended:
                 tell_at = math.inf
                 if sys.stderr.isatty():
+                    print(file=sys.stderr)  # not in the line where the terminal shows ^C
                     _tell("waiting for the command to end; Ctrl-C again ends it")
             if ended or now >= min(due, read_at):
                 snapshot = derive(source.read(), lost)
