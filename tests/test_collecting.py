@@ -444,7 +444,7 @@ def test_a_user_is_told_who_is_waited_for(
     it = collection(*command.words)
     assert len(aggregates(it)) == 1
     assert it.status == 143
-    words = "sysdash: waiting for the command to end; Ctrl-C again ends it\n"
+    words = "\nsysdash: waiting for the command to end; Ctrl-C again ends it\n"
     assert "".join(told) + capsys.readouterr().err == (words if terminal else "")
 
 
