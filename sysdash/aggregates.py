@@ -15,7 +15,7 @@ import numpy as np
 
 from sysdash import syscalls
 from sysdash.buckets import BUCKETS
-from sysdash.model import OTHERS, Histograms, Snapshot, Table, aggregate
+from sysdash.model import COLUMNS, OTHERS, Histograms, Snapshot, Table, aggregate
 from sysdash.records import OTHER_NR
 
 _MOST_ROWS = {True: 50_000, False: 250_000}
@@ -130,11 +130,7 @@ def combine(tables: Sequence[Table]) -> Table:
     first = tables[0]
     if len(tables) == 1:
         return first
-    columns = {
-        name: np.concatenate([getattr(table, name) for table in tables])
-        for name in vars(first)
-        if isinstance(getattr(first, name), np.ndarray) and name in Table.__dataclass_fields__
-    }
+    columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in COLUMNS}
     if any(len(table.histograms.source) for table in tables):
         histograms = _stacked([table.histograms for table in tables])
     else:

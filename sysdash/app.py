@@ -37,6 +37,7 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.history import History, Past
+from sysdash.interrupts import ENDING
 from sysdash.keys import Command, Context, find
 from sysdash.limits import MAX_PID, SMALLEST_SCREEN, SORTS
 from sysdash.model import Filter, Syscall
@@ -619,10 +620,7 @@ def _end_when(done: Callable[[], bool], loop: urwid.MainLoop) -> None:
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP go to ``handler`` in the meantime."""
-    before = {
-        number: signal.signal(number, handler)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, handler) for number in ENDING}
     try:
         yield
     finally:

@@ -44,8 +44,7 @@ def _answer(argv: list[str]) -> int:
 
     with ending_at_once():
         from sysdash.config import ConfigError
-        from sysdash.errors import CannotCollect
-        from sysdash.workload import CannotRun
+        from sysdash.errors import CannotCollect, CannotRun
     if sys.stdout is None:  # closed; the next file that is opened would take its place
         return _fail("standard output is closed", CANNOT_COLLECT)
     try:

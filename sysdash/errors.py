@@ -19,3 +19,7 @@ class CannotCollect(Exception):
     def __str__(self) -> str:
         remedy = self.remedy[:1].upper() + self.remedy[1:]
         return f"{self.reason}. {remedy}".rstrip(". ") + "."
+
+
+class CannotRun(Exception):
+    """There is no such command, or it is no program; the message is one line (exit code 2)."""

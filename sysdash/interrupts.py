@@ -1,10 +1,13 @@
-"""Signals while the program is being loaded."""
+"""Signals: which of them end sysdash, and how they are kept from where they would do harm."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals by which a user, or the system, asks a program to end."""
 
 
 @contextmanager
@@ -26,6 +29,16 @@ def ending_at_once() -> Iterator[None]:
 
 
 @contextmanager
+def held_back(numbers: Iterable[int]) -> Iterator[None]:
+    """Keep signals pending in the meantime; threads that begin in it keep them so for good."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def for_this_thread_alone() -> Iterator[None]:
     """Keep signals from every thread that is begun in the meantime, for good.
 
@@ -33,8 +46,5 @@ def for_this_thread_alone() -> Iterator[None]:
     to any thread that does not hold it back; a main thread that takes its signals when it wants to
     (``sigtimedwait``) would miss it.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with held_back(signal.valid_signals()):
         yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -218,7 +218,7 @@ class Table:
 
     def take(self, indices: Ints) -> Table:
         """The rows at ``indices``, in that order."""
-        columns = {name: getattr(self, name)[indices] for name in _COLUMNS}
+        columns = {name: getattr(self, name)[indices] for name in COLUMNS}
         histograms = self.histograms.take(indices)
         return Table(self.by, self.interval_s, **columns, histograms=histograms)
 
@@ -286,7 +286,9 @@ class Table:
 
 _KEY_COLUMNS = ("nr", "abi", "pid", "tid", "errno", "cgroup", "comm")
 _SUMS = ("count", "errors", "timed", "total_ns", "squares")
-_COLUMNS = (*_KEY_COLUMNS, *_SUMS, "min_ns", "max_ns")
+COLUMNS = (*_KEY_COLUMNS, *_SUMS, "min_ns", "max_ns")
+"""The arrays of a :class:`Table`."""
+
 _NO_MIN = np.iinfo(np.int64).max
 
 

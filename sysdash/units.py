@@ -188,10 +188,19 @@ def power_of_two(ns: int) -> str:
     Args:
         ns: a power of two, or 0.
     """
+    return "".join(number_and_unit(ns))
+
+
+def number_and_unit(ns: int) -> tuple[str, str]:
+    """A time in units that are powers of 1,024 ns, as a number and its unit: 1,280 ns is 1.25 µs.
+
+    Args:
+        ns: nanoseconds, not negative; zero is zero in any unit.
+    """
     for step, unit in ((30, "s"), (20, "ms"), (10, "µs")):
         if ns >> step:
-            return f"{ns >> step}{unit}"
-    return f"{ns}ns" if ns else "0"
+            return f"{ns / (1 << step):g}", unit
+    return (f"{ns}", "ns") if ns else ("0", "")
 
 
 @cache

@@ -11,10 +11,9 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import NoReturn, Self
 
-from sysdash.errors import CannotCollect
+from sysdash.errors import CannotCollect, CannotRun
 from sysdash.units import safe
 
 _PATIENCE_S = 2.0
@@ -24,10 +23,6 @@ _LOOK_MS = 100
 """How often it is asked, while a command begins, whether anybody still waits for it."""
 
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-
-
-class CannotRun(Exception):
-    """There is no such command, or it is no program; the message is one line."""
 
 
 class Workload:
@@ -151,12 +146,7 @@ class Workload:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.terminate()
         finally:
@@ -232,12 +222,7 @@ class Tail:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close_writer()
         for descriptor in (self._reader, self._ended, self._end):
             os.close(descriptor)

@@ -27,11 +27,10 @@ from terminal import Terminal
 from sysdash.aggregates import Aggregate
 from sysdash.commands import collecting
 from sysdash.commands.collecting import Collection
-from sysdash.errors import CannotCollect
+from sysdash.errors import CannotCollect, CannotRun
 from sysdash.filters import Filters
 from sysdash.probes import capabilities
 from sysdash.records import Sample
-from sysdash.workload import CannotRun
 
 SYSDASH = Path(sys.prefix) / "bin" / "sysdash"
 CALLS_PER_S = 1000

@@ -15,8 +15,8 @@ import machine
 import pytest
 from probing import eventually
 
-from sysdash.errors import CannotCollect
-from sysdash.workload import CannotRun, Tail, Workload
+from sysdash.errors import CannotCollect, CannotRun
+from sysdash.workload import Tail, Workload
 
 
 @contextmanager

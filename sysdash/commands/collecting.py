@@ -10,15 +10,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from sysdash.aggregates import Accumulator, Aggregate
 from sysdash.collector import Source
+from sysdash.commands import printing
 from sysdash.commands.lifetimes import Lifetimes
 from sysdash.filters import Filters
+from sysdash.interrupts import ENDING, held_back
 from sysdash.model import derive
 from sysdash.probes import capabilities
 from sysdash.units import fit, safe
@@ -37,8 +39,6 @@ _NAMES_COLUMNS = 60
 
 _SAME_MOMENT_S = 0.001
 """An interval that would end so shortly before the duration ends with it."""
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Collection:
@@ -69,7 +69,7 @@ class Collection:
         self._by = tuple(by)
         self._timed = timed
         self._command_output = sys.stderr.fileno() if data else None
-        self._signals = {n for n in _ENDING if signal.getsignal(n) is not signal.SIG_IGN}
+        self._signals = {n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN}
         if self._command:
             self._signals.add(signal.SIGCHLD)
         self._counted = 0
@@ -94,7 +94,7 @@ class Collection:
             KeyboardInterrupt: SIGINT came before there was anything to yield.
         """
         capabilities.require_privileges()
-        with _held_back(self._signals), ExitStack() as at_last, ExitStack() as stack:
+        with held_back(self._signals), ExitStack() as at_last, ExitStack() as stack:
             filters, workload = self._filters, None
             lifetimes = stack.enter_context(Lifetimes(filters))
             if self._command:
@@ -103,12 +103,12 @@ class Collection:
                 filters = replace(filters, command=workload.pid)
             source = self._open_source(filters)
             stack.callback(source.close)
-            if signal.sigpending() & set(_ENDING) & self._signals:
+            if signal.sigpending() & set(ENDING) & self._signals:
                 return  # they are let go now, and do what they do to any program
             at_last.callback(_forget, self._signals)
             ready()
             if workload is not None:
-                workload.release(lambda: bool(signal.sigpending() & set(_ENDING)))
+                workload.release(lambda: bool(signal.sigpending() & set(ENDING)))
             yield from self._collect(source, workload, lifetimes)
             if workload is None and not self._counted:
                 _tell_of_nothing(filters)
@@ -143,7 +143,7 @@ class Collection:
                 due = math.inf
             wait_s = min(due, end, read_at, look_at, tell_at) - time.monotonic()
             got = signal.sigtimedwait(self._signals, max(min(wait_s, watch_s), 0.0))
-            if got is not None and got.si_signo in _ENDING:
+            if got is not None and got.si_signo in ENDING:
                 ended = warned or workload is None
                 warned = True
                 if got.si_signo == signal.SIGINT:
@@ -156,13 +156,13 @@ class Collection:
             ended |= now >= end or (workload is not None and workload.poll() is not None)
             over = None if ended else lifetimes.over()
             if over:
-                _tell(over)
+                printing.tell(over)
                 ended = True
             if now >= tell_at and not ended:
                 tell_at = math.inf
                 if sys.stderr.isatty():
                     print(file=sys.stderr)  # not in the line where the terminal shows ^C
-                    _tell("waiting for the command to end; Ctrl-C again ends it")
+                    printing.tell("waiting for the command to end; Ctrl-C again ends it")
             if ended or now >= min(due, read_at):
                 snapshot = derive(source.read(), lost)
                 lost = snapshot.lost
@@ -185,10 +185,6 @@ class Collection:
             yield aggregate
 
 
-def _tell(words: str) -> None:
-    print(f"sysdash: {words}", file=sys.stderr, flush=True)
-
-
 def _tell_of_nothing(filters: Filters) -> None:
     """Say that nothing was counted because of the filters, if there are any."""
     if replace(filters, include_self=False) == Filters():
@@ -196,7 +192,7 @@ def _tell_of_nothing(filters: Filters) -> None:
     absent = _absent(filters.comms)
     names = fit(safe(" or ".join(absent)), _NAMES_COLUMNS)
     hint = f" (no process is called {names}: names are whole, of 15 bytes)" if absent else ""
-    _tell(f"no call passed the filters{hint}")
+    printing.tell(f"no call passed the filters{hint}")
 
 
 def _absent(comms: Sequence[str]) -> list[str]:
@@ -208,16 +204,6 @@ def _absent(comms: Sequence[str]) -> list[str]:
         except OSError:
             continue  # ended since it was listed
     return [comm for comm in comms if comm not in found]
-
-
-@contextmanager
-def _held_back(numbers: AbstractSet[signal.Signals]) -> Iterator[None]:
-    """Keep signals pending in the meantime, for ``sigtimedwait`` to take them."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _forget(numbers: AbstractSet[signal.Signals]) -> None:

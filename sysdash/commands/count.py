@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 
 from sysdash import syscalls
 from sysdash.aggregates import Aggregate
@@ -26,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.output and args.interval_s is not None and args.interval_s < 1:
         # Two points of one second would replace each other.
-        print("sysdash: times of --output are whole seconds: one interval each", file=sys.stderr)
+        printing.tell("times of --output are whole seconds: one interval each")
         args.interval_s = 1.0
     data = bool(args.json or args.output)
     collection = Collection(args, keys(args), timed=args.latency, data=data)
@@ -75,7 +74,7 @@ def _top(args: argparse.Namespace) -> int | None:
 
 def _table(args: argparse.Namespace, aggregate: Aggregate, columns: count.Columns) -> list[str]:
     top = _top(args)
-    clock = time.strftime("%H:%M:%S", time.localtime(aggregate.time_ns // _SECOND_NS))
+    clock = printing.clock(aggregate)
     if not args.by:
         return count.table(aggregate, clock=clock, top=top, columns=columns)
     # Of one table alone, as of SystemTap's, the time is not told.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Iterable
-from types import TracebackType
 from typing import Self
 
 from sysdash.filters import Filters
@@ -45,13 +44,8 @@ class Lifetimes:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for watched, _ in self._watched:
+    def __exit__(self, *_: object) -> None:
+        for watched, _words in self._watched:
             watched.close()
 
 

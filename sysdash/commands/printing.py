@@ -16,9 +16,8 @@ from contextlib import suppress
 from sysdash.aggregates import Aggregate
 from sysdash.bars import ascii_blocks
 from sysdash.errors import CannotCollect
+from sysdash.interrupts import ENDING
 from sysdash.report.losses import lost_line
-
-_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 _STUCK_MS = 100
 """How long the output may take nothing before pending signals are looked for."""
@@ -51,11 +50,20 @@ def announce(args: argparse.Namespace) -> None:
         print("Tracing syscalls... Ctrl+C to end.", file=sys.stderr, flush=True)
 
 
+def tell(words: str) -> None:
+    """Say something on standard error."""
+    print(f"sysdash: {words}", file=sys.stderr, flush=True)
+
+
+def clock(aggregate: Aggregate) -> str:
+    """The local time of an interval's end, ``HH:MM:SS``."""
+    return time.strftime("%H:%M:%S", time.localtime(aggregate.time_ns // 1_000_000_000))
+
+
 def text(args: argparse.Namespace, aggregate: Aggregate, lines: Sequence[str]) -> None:
     """Print an interval's lines, with ``-i`` under its local time, and tell what was lost."""
     if args.interval_s is not None:
-        moment = time.localtime(aggregate.time_ns // 1_000_000_000)
-        lines = ["", time.strftime("[%H:%M:%S]", moment), *lines]
+        lines = ["", f"[{clock(aggregate)}]", *lines]
     elif sys.stdout.isatty() and lines[0]:
         # Not in the line where the terminal shows ^C.
         lines = ["", *lines]
@@ -103,7 +111,7 @@ def _print(whole: str) -> None:
     while data:
         # Signals are held back while calls are collected, and a reader may have stopped to read.
         while not poller.poll(_STUCK_MS):
-            if signal.sigpending() & _ENDING:
+            if signal.sigpending() & set(ENDING):
                 raise KeyboardInterrupt
         try:
             # So much is taken without waiting by a pipe that takes anything (pipe(7)).

@@ -25,6 +25,15 @@ static __always_inline u16 current_abi(struct task_struct *task, u32 nr)
 	return ABI_NATIVE;
 }
 
+/* The number of the current call in its table, from the one in its registers; returns the table. */
+static __always_inline u16 split_number(struct task_struct *task, u32 number, s32 *nr)
+{
+	u16 abi = current_abi(task, number);
+
+	*nr = abi == ABI_X32 ? number & ~X32_BIT : number;
+	return abi;
+}
+
 static __always_inline bool is_sigreturn(s32 nr, u16 abi)
 {
 #ifdef TASK_STATUS

@@ -204,7 +204,6 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 	struct thread *thread = slots.lookup(&number);
 	bool own = thread && thread->regs == ctx->args[0];
 	struct task_struct *task;
-	u16 abi;
 
 	/* Calls that are not wanted cost no more than this. */
 	if (!thread || (own && thread->skip == SKIP))
@@ -216,9 +215,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 		if (!thread || thread->skip == SKIP)
 			return 0;
 	}
-	abi = current_abi(task, nr);
-	thread->nr = abi == ABI_X32 ? nr & ~X32_BIT : nr;
-	thread->abi = abi;
+	thread->abi = split_number(task, nr, &thread->nr);
 	thread->start_ns = bpf_ktime_get_ns();
 	return 0;
 }
@@ -556,8 +553,7 @@ static __always_inline bool exiting_call(struct bpf_raw_tracepoint_args *ctx, s3
 #else
 	number = regs_nr((void *)ctx->args[0]);
 #endif
-	*abi = current_abi(task, number);
-	*nr = *abi == ABI_X32 ? number & ~X32_BIT : number;
+	*abi = split_number(task, number, nr);
 	/*
 	 * rt_sigreturn takes the number away with the registers it restores. A call that somebody made
 	 * with this number, or a tracer turned into one, has failed.
@@ -689,9 +685,8 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct config *conf = get_config();
 	struct thread *stored, *thread;
 #ifdef COUNT_ONLY
-	u32 number = regs_nr(current_regs(task));
-	u16 abi = current_abi(task, number);
-	s32 nr = abi == ABI_X32 ? number & ~X32_BIT : number;
+	s32 nr;
+	u16 abi = split_number(task, regs_nr(current_regs(task)), &nr);
 	bool inside = is_exit(nr, abi);
 #endif
 
@@ -723,9 +718,6 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	struct thread *thread;
-#ifdef COUNT_ONLY
-	u32 number;
-#endif
 
 	/* Another thread's name is seen when the epoch changes. */
 	if (ctx->args[0] != (u64)task)
@@ -743,9 +735,7 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 	 * From here on, exec replaces the number by that of the new program's execve, of its ABI and
 	 * whichever call it was (arch/x86/kernel/process_64.c, set_personality_64bit()).
 	 */
-	number = regs_nr(current_regs(task));
-	thread->abi = current_abi(task, number);
-	thread->nr = thread->abi == ABI_X32 ? number & ~X32_BIT : number;
+	thread->abi = split_number(task, regs_nr(current_regs(task)), &thread->nr);
 	thread->start_ns = 1;
 #endif
 	return 0;

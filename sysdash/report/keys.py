@@ -11,6 +11,11 @@ NUMBERS = frozenset({"pid", "tid"})
 """Keys that are numbers, which are aligned to the right."""
 
 
+def align(key: str) -> str:
+    """To which side the column of a key is aligned, as :func:`sysdash.units.pad` takes it."""
+    return ">" if key in NUMBERS else "<"
+
+
 def key_text(row: Row, key: str, cgroups: Mapping[int, str]) -> str:
     """One key of a row, safe to print.
 

@@ -11,7 +11,7 @@ from sysdash.aggregates import Aggregate
 from sysdash.bars import bar, shaded_bar
 from sysdash.buckets import EDGES_NS, OVER, octaves
 from sysdash.model import Ints, Row
-from sysdash.report.keys import NUMBERS, key_text
+from sysdash.report.keys import align, key_text
 
 TOP = 10
 """Rows that are shown unless another number is asked for."""
@@ -113,7 +113,7 @@ def _table(
     rows: Sequence[Row], by: Sequence[str], cgroups: Mapping[int, str], columns: int
 ) -> list[str]:
     keys = [
-        _Column(key.upper(), [key_text(row, key, cgroups) for row in rows], _align(key))
+        _Column(key.upper(), [key_text(row, key, cgroups) for row in rows], align(key))
         for key in by
     ]
     numbers = _numbers(rows, _COUNT_COLUMNS)
@@ -139,10 +139,6 @@ def _table(
         .rstrip()
         for line in zip(*lines, strict=True)
     ]
-
-
-def _align(key: str) -> str:
-    return ">" if key in NUMBERS else "<"
 
 
 def _width(columns: Sequence[_Column], gap: int) -> int:
@@ -197,20 +193,11 @@ class _Bin:
     @property
     def label(self) -> str:
         """Its edges: from 0 to 1µs, from 512ns to 1µs, ``>1s``."""
-        low, high = _scaled(self.low_ns), _scaled(self.high_ns)
+        low, high = map(units.number_and_unit, (self.low_ns, self.high_ns))
         if self.high_ns > 1 << 62:
             return f">{''.join(low)}"
         unit = "" if low[1] == high[1] else low[1]
         return f"{low[0]}{unit}\u2013{''.join(high)}"
-
-
-def _scaled(edge_ns: int) -> tuple[str, str]:
-    """An edge in units of powers of 1,024 ns, as a number and its unit: 1µs stands for 1,024 ns."""
-    for step, unit in ((30, "s"), (20, "ms"), (10, "µs")):
-        if edge_ns >> step:
-            return f"{edge_ns / (1 << step):g}", unit
-    # Zero is zero in any unit.
-    return (f"{edge_ns}", "ns") if edge_ns else ("0", "")
 
 
 def _bins(hist: Ints) -> list[_Bin]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from sysdash import syscalls, units
 from sysdash.aggregates import Aggregate, under_one_name
 from sysdash.model import Row, Table, aggregate
-from sysdash.report.keys import NUMBERS, key_text
+from sysdash.report.keys import NUMBERS, align, key_text
 
 MODES = {
     "total": ("syscall",),
@@ -265,7 +265,7 @@ class _Perf:
     def titles(self) -> list[str]:
         """The three lines above the rows."""
         names = (
-            " ".join(units.pad(key, width, _align(key)) for key, width in self.keys),
+            " ".join(units.pad(key, width, align(key)) for key, width in self.keys),
             " ".join(" " * width for _, width in self.keys),
             " ".join("-" * width for _, width in self.keys),
         )
@@ -282,7 +282,7 @@ class _Perf:
     def line(self, row: Row) -> str:
         """A row."""
         names = " ".join(
-            units.pad(key_text(row, key, self.cgroups), width, _align(key))
+            units.pad(key_text(row, key, self.cgroups), width, align(key))
             for key, width in self.keys
         )
         numbers = "".join(
@@ -337,7 +337,7 @@ class _Narrow:
         )
 
     def _joined(self, cells: Sequence[str]) -> str:
-        aligns = [*map(_align, self.keys), *(">" for _ in _NUMBERS)]
+        aligns = [*map(align, self.keys), *(">" for _ in _NUMBERS)]
         return (" " * self.gap).join(
             units.pad(cell, width, align)
             for cell, width, align in zip(cells, self.widths, aligns, strict=True)
@@ -351,10 +351,6 @@ def _layout(
     if columns is None or perf.width <= columns:
         return perf
     return _Narrow.of(keys, rows, cgroups, columns)
-
-
-def _align(key: str) -> str:
-    return ">" if key in NUMBERS else "<"
 
 
 def _numbers(row: Row) -> tuple[str, ...]:
