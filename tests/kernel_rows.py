@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -45,3 +45,17 @@ def rows_of(calls: Sequence[Calls]) -> Rows:
             [bucket_of(latency) for latency in call.latencies], minlength=BUCKETS
         )
     return rows
+
+
+@dataclass
+class Group:
+    """What a row of several of them should have, added up in plain Python."""
+
+    count: int = 0
+    errors: int = 0
+    latencies: list[int] = field(default_factory=list)
+
+    def add(self, calls: Calls) -> None:
+        self.count += calls.count
+        self.errors += calls.count if calls.errno else 0
+        self.latencies += calls.latencies

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_rows import Calls, rows_of
+from kernel_rows import Calls, Group, rows_of
 
 from sysdash import aggregates, model
 from sysdash.aggregates import Accumulator, Aggregate, combine, under_one_name
@@ -27,18 +26,8 @@ SECOND_NS = 1_000_000_000
 PATHS = {1: "/", 7: "/system.slice/a.service", 2**64 - 1: "/far"}
 
 
-@dataclass
-class Sum:
+class Sum(Group):
     """What a row should say."""
-
-    count: int = 0
-    errors: int = 0
-    latencies: list[int] = field(default_factory=list)
-
-    def add(self, calls: Calls) -> None:
-        self.count += calls.count
-        self.errors += calls.count if calls.errno else 0
-        self.latencies += calls.latencies
 
     @property
     def numbers(self) -> tuple[int, ...]:

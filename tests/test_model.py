@@ -6,7 +6,6 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_rows import Calls, rows_of
+from kernel_rows import Calls, Group, rows_of
 
 from sysdash import grouping, limits, model, syscalls
 from sysdash.buckets import BUCKETS, OVER, QUANTILE_ERROR, bucket_of
@@ -39,20 +38,6 @@ CALLS = st.builds(
 )
 MANY_CALLS = st.lists(CALLS, max_size=40)
 KEYS = st.lists(st.sampled_from(model.KEYS), unique=True, max_size=len(model.KEYS))
-
-
-@dataclass
-class Group:
-    """What :func:`aggregate` should have in a row, added up in plain Python."""
-
-    count: int = 0
-    errors: int = 0
-    latencies: list[int] = field(default_factory=list)
-
-    def add(self, calls: Calls) -> None:
-        self.count += calls.count
-        self.errors += calls.count if calls.errno else 0
-        self.latencies += calls.latencies
 
 
 def _key(calls: Any, by: Sequence[str]) -> tuple[Any, ...]:
