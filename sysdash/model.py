@@ -19,7 +19,18 @@ import numpy.typing as npt
 from sysdash import syscalls
 from sysdash.buckets import BUCKETS, OVER, REPRESENTATIVES_NS
 from sysdash.grouping import group, halves
-from sysdash.records import EVENT, Events, Host, Rows, Sample
+from sysdash.records import (
+    EVENT,
+    EVENT_AT_LEAST,
+    EVENT_EXAMPLE,
+    EVENT_NO_ARGUMENTS,
+    NO_DETAIL,
+    Detail,
+    Events,
+    Host,
+    Rows,
+    Sample,
+)
 from sysdash.units import safe
 
 KEYS = ("syscall", "pid", "tid", "comm", "cgroup", "errno")
@@ -348,13 +359,15 @@ def table_of(rows: Rows, interval_s: float) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class SlowCall:
-    """A call that took longer than its threshold.
+    """A call that took longer than its threshold, or has and is still inside the kernel.
 
     Attributes:
-        time_ns: wall clock at its end.
-        ret: what it returned; ``errno`` is None unless that was an error.
-        args: the six argument registers, unsigned.
+        time_ns: wall clock at its end; of a call in flight, when it was looked at.
+        ret: what it returned, None if it has not; ``errno`` is None unless that was an error.
+        args: the six argument registers, unsigned; empty where they are not known.
         comm: safe text.
+        detail: what else is known of it; :mod:`sysdash.story` tells it in words.
+        at_least: it began before it was watched: ``duration_ns`` is the least that it took.
     """
 
     time_ns: int
@@ -364,8 +377,10 @@ class SlowCall:
     tid: int
     comm: str
     args: tuple[int, ...]
-    ret: int
+    ret: int | None
     errno: int | None
+    detail: Detail = field(default=NO_DETAIL, compare=False, repr=False)
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -401,7 +416,13 @@ class Snapshot:
         slow: its slow calls, in the order in which they ended.
         lost: everything lost *since the start*, each way with its count, zeros included.
         unlisted: slow calls of this interval that were counted but are not in ``slow``.
+        in_flight: calls that have taken longer than their threshold and have not returned at its
+            end, the longest first; those beyond a bound are counted in ``in_flight_more``.
         cgroups: paths of cgroups by their ids, for those of ``calls`` that are known.
+        in_flight_known: whether there are others than those; not where filters ask for errors.
+        examples: failed calls that were asked for, whether they are slow or not, but for those in
+            ``slow``.
+        values: as in :class:`sysdash.records.Sample`.
     """
 
     time_ns: int
@@ -412,6 +433,11 @@ class Snapshot:
     host: Host
     unlisted: int = 0
     cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    in_flight: tuple[SlowCall, ...] = ()
+    in_flight_more: int = 0
+    in_flight_known: bool = True
+    examples: tuple[SlowCall, ...] = ()
+    values: Mapping[int | bytes, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def lost_total(self) -> int:
@@ -430,20 +456,45 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
     lost = {name: lost_before.get(name, 0) + count for name, count in sample.lost.items()}
     for name, count in lost_before.items():
         lost.setdefault(name, count)
+    calls = slow_calls(sample.events, sample.time_ns - sample.mono_ns, sample.details)
+    told = list(zip(calls, (sample.events["flags"] & EVENT_EXAMPLE).tolist(), strict=True))
     return Snapshot(
         time_ns=sample.time_ns,
         interval_s=interval_s,
         calls=table_of(sample.rows, interval_s),
-        slow=slow_calls(sample.events, sample.time_ns - sample.mono_ns),
+        slow=tuple(call for call, example in told if not example),
+        examples=tuple(call for call, example in told if example),
         lost=MappingProxyType(lost),
         host=sample.host,
         unlisted=sample.lost.get("slow_limit", 0) + sample.lost.get("slow_ring", 0),
         cgroups=sample.cgroups,
+        in_flight=slow_calls(
+            sample.in_flight,
+            sample.time_ns - sample.mono_ns,
+            sample.in_flight_details,
+            returned=False,
+        ),
+        in_flight_more=sample.in_flight_more,
+        in_flight_known=sample.in_flight_known,
+        values=sample.values,
     )
 
 
-def slow_calls(events: Events, wall_offset_ns: int) -> tuple[SlowCall, ...]:
-    """Decode slow-call records; ``wall_offset_ns`` is wall clock minus CLOCK_MONOTONIC."""
+def slow_calls(
+    events: Events,
+    wall_offset_ns: int,
+    details: Sequence[Detail] = (),
+    *,
+    returned: bool = True,
+) -> tuple[SlowCall, ...]:
+    """Decode slow-call records.
+
+    Args:
+        events: dtype :data:`sysdash.records.EVENT`.
+        wall_offset_ns: wall clock minus CLOCK_MONOTONIC.
+        details: what else is known of each, or nothing.
+        returned: whether the calls have returned.
+    """
     if events.dtype != EVENT:
         raise TypeError(f"slow calls must have dtype EVENT, not {events.dtype}")
     return tuple(
@@ -454,11 +505,13 @@ def slow_calls(events: Events, wall_offset_ns: int) -> tuple[SlowCall, ...]:
             pid=int(event["pid"]),
             tid=int(event["tid"]),
             comm=safe(bytes(event["comm"])),
-            args=tuple(int(value) for value in event["args"]),
-            ret=int(event["ret"]),
-            errno=syscalls.errno_of(int(event["ret"])),
+            args=() if event["flags"] & EVENT_NO_ARGUMENTS else tuple(event["args"].tolist()),
+            ret=int(event["ret"]) if returned else None,
+            errno=syscalls.errno_of(int(event["ret"])) if returned else None,
+            detail=detail,
+            at_least=bool(event["flags"] & EVENT_AT_LEAST),
         )
-        for event in events
+        for event, detail in zip(events, details or [NO_DETAIL] * len(events), strict=True)
     )
 
 

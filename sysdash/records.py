@@ -6,7 +6,7 @@ when it loads the program, so the two cannot drift apart unnoticed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -61,6 +61,39 @@ squares. ``count`` includes the ``untimed`` calls, whose start was not seen or t
 times and histogram have only the others.
 """
 
+FILE = np.dtype(
+    [
+        ("ino", "<u8"),
+        ("magic", "<u8"),
+        ("dev", "<u4"),
+        ("peer_pid", "<u4"),
+        ("mode", "<u2"),
+        ("family", "<u2"),
+        ("type", "<u2"),
+        ("protocol", "<u2"),
+        ("local_port", "<u2"),
+        ("remote_port", "<u2"),
+        ("state", "u1"),
+        ("flags", "u1"),
+        ("reserved", "<u2"),
+        ("local", "u1", 16),
+        ("remote", "u1", 16),
+    ]
+)
+"""What a file descriptor was when a call returned; ``mode`` is 0 where nothing is known.
+
+``ino``, ``dev`` (as in the kernel: major << 20 | minor), ``magic`` (of the file system,
+include/uapi/linux/magic.h) and ``mode`` are the inode's. The rest is a socket's: ports in host byte
+order, addresses as in the packet, IPv4 in the first four bytes, ``state`` of TCP
+(include/net/tcp_states.h). ``flags``: :data:`FILE_DELETED` and so on.
+"""
+
+FILE_DELETED, FILE_CUT = 1, 2
+"""Bits of a file's ``flags``: it has no name any more; its path's first folders are missing."""
+
+FILE_NAMES = 1024
+"""Bytes of a file's names that are kept at the most."""
+
 EVENT = np.dtype(
     [
         ("end_ns", "<u8"),
@@ -74,10 +107,34 @@ EVENT = np.dtype(
         ("cpu", "<u2"),
         ("comm", f"S{COMM_LEN}"),
         ("flags", "<u4"),
+        ("exec_id", "<u4"),
+        ("mm", "<u8"),
+        ("ip", "<u8"),
+        ("sp", "<u8"),
+        ("bp", "<u8"),
+        ("file", FILE),
+        ("data_length", "<u2", 2),
+        ("data_state", "u1", 2),
+        ("path_length", "<u2"),
+        ("frames", "<u2"),
+        ("stack_length", "<u2"),
         ("reserved", "<u4"),
     ]
 )
-"""One slow call. ``end_ns`` is CLOCK_MONOTONIC at its return."""
+"""One slow call. ``end_ns`` is CLOCK_MONOTONIC at its return.
+
+``mm`` and ``exec_id`` tell one address space of a process from the next; ``ip``, ``sp`` and ``bp``
+are the registers with which it goes on. In the ring buffer, what has a length follows in the order
+of the lengths: two pieces of the process's memory, the names of the file's path, the return
+addresses of the stack (u64 each), a copy of the stack from ``sp`` on.
+"""
+
+DATA_NONE, DATA_WHOLE, DATA_CUT, DATA_UNREADABLE = range(4)
+"""Values of ``data_state``: not asked for, all of it, the beginning of it, or none of it."""
+
+EVENT_AT_LEAST, EVENT_NO_ARGUMENTS, EVENT_EXAMPLE = 1, 2, 4
+"""Bits of an event's ``flags``: the call began before it was watched, so it took longer; its
+``args`` are not known; it is not slow, but an example that was asked for."""
 
 CONFIG = np.dtype(
     [
@@ -89,14 +146,98 @@ CONFIG = np.dtype(
         ("cgroups", "<u4"),
         ("slow_limit", "<u4", 2),
         ("command", "<u4"),
+        ("example_nr", "<i4"),
+        ("example_abi", "<u2"),
+        ("example_errno", "<u2"),
+        ("value_argument", "u1"),
+        ("value_kind", "u1"),
+        ("value_bits", "u1"),
+        ("value_signed", "u1"),
+        ("helper_pid", "<u4"),
         ("reserved", "<u4"),
         ("errnos", "<u8", 64),
     ]
 )
 """What the probe is asked to do; user space writes it while the probe runs."""
 
-SYSCALL_CONFIG = np.dtype([("threshold_ns", "<u8"), ("drop", "<u4"), ("waits", "<u4")])
-"""What is asked of one syscall; the array of them is indexed ABI code * 1024 + number."""
+SYSCALL_CONFIG = np.dtype(
+    [
+        ("threshold_ns", "<u8"),
+        ("drop", "u1"),
+        ("waits", "u1"),
+        ("fd", "u1"),
+        ("reserved", "u1"),
+        ("data", [("argument", "u1"), ("kind", "u1"), ("size", "<u2")], 2),
+        ("reserved2", "<u4"),
+    ]
+)
+"""What is asked of one syscall; the array of them is indexed ABI code * 1024 + number.
+
+``fd`` and ``data`` are those of :class:`Reads`, 0 for nothing, else argument's index + 1."""
+
+DATA_STRING, DATA_BYTES, DATA_SIZED, DATA_SIZED_AT = range(4)
+"""Kinds of memory that is read: a string, ``size`` bytes, as many as argument ``size`` says, as
+many as the 32-bit number says that argument ``size`` points to."""
+
+FD_RESULT, FD_CWD = ARGS, ARGS + 1
+"""In place of an argument's index: the descriptor that the call returns, the working directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataRule:
+    """What memory is read for a slow call.
+
+    Attributes:
+        argument: index of the argument that has its address.
+        kind: one of :data:`DATA_STRING` and so on.
+        size: what it means depends on ``kind``.
+    """
+
+    argument: int
+    kind: int = DATA_STRING
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What is looked up inside the kernel for a slow call.
+
+    Attributes:
+        fd: index of the argument that is a file descriptor or a folder's (AT_FDCWD stands for the
+            working directory), or :data:`FD_RESULT` or :data:`FD_CWD`; None for none.
+        data: up to two pieces of memory.
+    """
+
+    fd: int | None = None
+    data: tuple[DataRule, ...] = ()
+
+
+VALUE_NUMBER, VALUE_HISTOGRAM, VALUE_STRING = range(3)
+"""How the values of an argument are counted: each by itself, by powers of two, strings."""
+
+VALUE_BUCKETS = 129
+"""Of a histogram: 0; from 1 on by powers of two; from 65 on the same of negative numbers."""
+
+VALUE_BYTES = 128
+"""Bytes of a string by which it is counted, with its NUL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRule:
+    """Which value of the calls is counted.
+
+    Attributes:
+        argument: its index; :data:`ARGS` for the return value.
+        kind: one of :data:`VALUE_NUMBER` and so on.
+        bits: of a number, 32 or 64.
+        signed: whether the number can be negative.
+    """
+
+    argument: int
+    kind: int = VALUE_NUMBER
+    bits: int = 64
+    signed: bool = False
+
 
 CPU = np.dtype(
     [
@@ -110,7 +251,9 @@ CPU = np.dtype(
         ("odd", "<u4", 2),
         ("unused", "<u4"),
         ("unfollowed", "<u8"),
-        ("reserved", "<u4", 12),
+        ("examples", "<u8"),
+        ("unvalued", "<u8"),
+        ("reserved", "<u4", 8),
     ]
 )
 """What one CPU counts: rows in use in each bank, losses since the start; and where its rows are."""
@@ -147,6 +290,79 @@ Events = npt.NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """A piece of a process's memory that a call was given the address of.
+
+    Attributes:
+        content: the bytes; of a string without its NUL.
+        cut: there was more of it.
+    """
+
+    content: bytes
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a file descriptor was at the time of a call.
+
+    Attributes:
+        ino, dev, magic, mode: the inode's number, device (major << 20 | minor), file system's magic
+            number, and ``st_mode``.
+        names: the names on the way to it: the file's own first, then its folder's and so on, unsafe
+            bytes; none for ``/``; for a unix socket its own address and its peer's, as in
+            ``sun_path``, empty for none.
+        deleted: it has no name any more.
+        cut: the first folders of the path are not in ``names``.
+        family, type, protocol, state: a socket's, as numbers.
+        local, remote: (address, port) of an IP socket; None for others.
+        peer_pid: process at the other end of a unix socket; 0 if that is not known.
+        certain: it was looked up when the call returned, or in it; otherwise the descriptor was
+            closed by then, and this is what it was when it was last seen.
+    """
+
+    ino: int = 0
+    dev: int = 0
+    magic: int = 0
+    mode: int = 0
+    names: tuple[bytes, ...] = ()
+    deleted: bool = False
+    cut: bool = False
+    family: int = 0
+    type: int = 0
+    protocol: int = 0
+    state: int = 0
+    local: tuple[bytes, int] | None = None
+    remote: tuple[bytes, int] | None = None
+    peer_pid: int = 0
+    certain: bool = True
+
+
+def _no_frames() -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What is known of one call beside its numbers.
+
+    Attributes:
+        data: what the first and second pointer argument that is read pointed to; None where there
+            is none or it could not be read.
+        file: what the file descriptor of the call was; None where it has none or nothing is known.
+        stack: gives the frames, innermost first, symbolised (safe text) when it is first asked for,
+            which takes time: kernel frames (if any) before the user's.
+    """
+
+    data: tuple[Data | None, Data | None] = (None, None)
+    file: File | None = None
+    stack: Callable[[], tuple[str, ...]] = field(default=_no_frames, compare=False)
+
+
+NO_DETAIL = Detail()
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """What the machine and sysdash itself did during a sample's interval.
 
@@ -177,6 +393,15 @@ class Sample:
         interval_ns: length of the interval.
         rows: the kernel's rows, dtype :data:`ROW`; several may have the same key (one per CPU).
         events: slow calls, dtype :data:`EVENT`, in the order in which they ended.
+        details: what else is known of each of ``events``; empty where nothing is.
+        in_flight: calls that have taken longer than their threshold and have not returned, dtype
+            :data:`EVENT`, the longest first; ``end_ns`` is when they were looked at and ``ret``
+            means nothing. Those beyond a bound are missing, and counted in ``in_flight_more``.
+        values: how many calls had each value, where a :class:`ValueRule` asks for it: by number, by
+            number of the histogram's bucket, or by string (unsafe bytes).
+        in_flight_details: likewise, of ``in_flight``.
+        in_flight_more: calls in flight that are not in ``in_flight``.
+        in_flight_known: whether there are others than those; not where filters ask for errors.
         lost: every way in which data can be missing, with its count *in this interval*.
         host: the machine and sysdash itself.
         cgroups: paths of cgroups by their ids, where they were asked for and are known: safe text,
@@ -191,3 +416,9 @@ class Sample:
     lost: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     host: Host = field(default_factory=Host)
     cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    details: tuple[Detail, ...] = ()
+    in_flight: Events = field(default_factory=lambda: np.zeros(0, dtype=EVENT))
+    in_flight_details: tuple[Detail, ...] = ()
+    in_flight_more: int = 0
+    in_flight_known: bool = True
+    values: Mapping[int | bytes, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -6,6 +6,7 @@ The numbers come from the kernel's own tables by way of the ``system-calls`` pac
 from __future__ import annotations
 
 import errno
+import os
 from functools import cache, lru_cache
 
 import system_calls
@@ -102,6 +103,13 @@ _PREFERRED_ERRNOS = {11: "EAGAIN", 35: "EDEADLK", 95: "EOPNOTSUPP"}
 
 _ERRNO_NAMES = {**errno.errorcode, **_PREFERRED_ERRNOS, **_KERNEL_ERRNOS}
 
+# What these mean: what a program sees of the restarts is EINTR, or that its call goes on.
+_RESTARTS = frozenset((512, 513, 514, 516))
+_RESTARTED = "interrupted by a signal, begun again after it or ended with EINTR"
+
+SIGRETURNS = frozenset(("rt_sigreturn", "sigreturn"))
+"""Calls that return the register of an interrupted program, so that no value is an error."""
+
 # The calls that do nothing but wait: for a descriptor, a signal, a child, a lock, a time.
 # A read that blocks is not among them, because most reads do work.
 _WAITING = frozenset(
@@ -192,6 +200,14 @@ def errno_of(ret: int) -> int | None:
 def errno_name(number: int) -> str:
     """``ENOENT`` for 2, also for the numbers that only the kernel uses; else ``errno N``."""
     return _ERRNO_NAMES.get(number, f"errno {number}")
+
+
+def error_text(number: int) -> str:
+    """What an errno means, in words; empty for those that have none."""
+    if number in _RESTARTS:
+        return _RESTARTED
+    words = os.strerror(number)
+    return "" if words.startswith("Unknown error") else words
 
 
 def errno_number(text: str) -> int:

@@ -149,3 +149,12 @@ def test_every_name_of_the_c_headers_is_known(abi: int, header: str) -> None:
 def test_numbers_that_no_table_has() -> None:
     assert syscalls.display_name(9999) == "[unknown: 9999]"
     assert syscalls.display_name(syscalls.OTHER_NR, syscalls.IA32) == "[unknown: others] (ia32)"
+
+
+def test_errors_are_told_in_words() -> None:
+    assert syscalls.error_text(2) == "No such file or directory"
+    assert syscalls.error_text(133) == "Memory page has hardware error"
+    for name in "ERESTARTSYS ERESTARTNOINTR ERESTARTNOHAND ERESTART_RESTARTBLOCK".split():
+        assert "interrupted by a signal" in syscalls.error_text(syscalls.errno_number(name))
+    # No words are better than "Unknown error 524".
+    assert syscalls.error_text(524) == syscalls.error_text(4000) == ""
