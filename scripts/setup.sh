@@ -16,7 +16,7 @@ python  python3         python3         python      python3
 venv    python3-venv    python3         python      python3
 bcc     python3-bpfcc   python3-bcc     python-bcc  python3-bcc
 strace  strace          strace          strace      strace
-gcc     gcc,libc6-dev   gcc             gcc         gcc
+gcc     gcc,g++,libc6-dev gcc,gcc-c++,glibc-static gcc gcc,gcc-c++,glibc-devel-static
 perf    linux-perf|linux-tools-generic perf perf    perf
 zsh     zsh             zsh             zsh         zsh
 fish    fish            fish            fish        fish
