@@ -16,8 +16,22 @@ _FIRST_S = 0.1
 """Length of the first interval at most, so that something is seen soon after the start."""
 
 
+_HANGING_S = 5.0
+"""How long to wait for the thread's end; closing a source takes some tenths of a second."""
+
+
 class Source(Protocol):
-    """Where samples come from: the probe, or a recording."""
+    """Where samples come from: the probe, or a recording.
+
+    Attributes:
+        watch_in_flight: find out what calls that have not returned are about, not only that they
+            are there; may be set between reads.
+        example: syscall number, ABI code and errno of failed calls that are listed however fast
+            they are; likewise.
+    """
+
+    watch_in_flight: bool
+    example: tuple[int, int, int] | None
 
     def read(self) -> Sample:
         """Everything since the last call."""
@@ -34,6 +48,8 @@ class Collector:
 
     Attributes:
         interval_s: seconds between samples; may be changed at any time.
+        watch_in_flight: as the source's; may be changed at any time.
+        example: likewise.
         error: what ended the thread, if something did; nothing is published after it.
     """
 
@@ -61,6 +77,8 @@ class Collector:
         self._changed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
         self._due = 0.0
+        self.watch_in_flight = False
+        self.example: tuple[int, int, int] | None = None
         self.error: BaseException | None = None
 
     @property
@@ -83,11 +101,15 @@ class Collector:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and close the source; returns when that is done."""
+        """End the thread and close the source; returns when that is done.
+
+        Or a little later, if the thread hangs inside the kernel, on a sick machine: it ends with
+        the process, and so do the probes.
+        """
         self._stop.set()
         self._changed.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_HANGING_S)
 
     def _run(self) -> None:
         try:
@@ -105,6 +127,9 @@ class Collector:
         longest_s = _FIRST_S
         self._due = time.monotonic()
         while self._wait(source, longest_s):
+            source.watch_in_flight = self.watch_in_flight
+            if source.example != self.example:
+                source.example = self.example
             snapshot = derive(source.read(), lost)
             lost = snapshot.lost
             longest_s = math.inf

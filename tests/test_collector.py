@@ -24,6 +24,9 @@ class FakeSource:
         self.fail_at = fail_at
         self.close_fails = close_fails
         self.reads = 0
+        self.watch_in_flight = False
+        self.example: tuple[int, int, int] | None = None
+        self.watched: list[bool] = []
         self.relieved = threading.Event()
         self.closed = threading.Event()
         self.thread: threading.Thread | None = None
@@ -33,6 +36,7 @@ class FakeSource:
         if self.reads == self.fail_at:
             raise OSError("the source broke")
         self.reads += 1
+        self.watched.append(self.watch_in_flight)
         return Sample(
             time_ns=self.reads,
             mono_ns=self.reads,

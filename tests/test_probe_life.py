@@ -61,7 +61,7 @@ def test_closing_frees_everything() -> None:
     source = BpfSource()
     ids = _ids(os.getpid())
     assert len(ids["map"]) >= 10
-    assert len(ids["prog"]) == 4
+    assert len(ids["prog"]) == 6
     assert ids["prog"] <= _in_kernel("prog")
     source.read()
     source.close()
@@ -74,7 +74,8 @@ def test_closing_frees_everything() -> None:
     ("source", "programs"),
     [
         (lambda: BpfSource(timed=False), 3),  # sys_enter is left alone
-        (lambda: BpfSource(Filters(command=1 << 21)), 6),
+        (lambda: BpfSource(default_threshold_ns=None), 4),  # no call is slow
+        (lambda: BpfSource(Filters(command=1 << 21)), 7),
         (lambda: BpfSource(Filters(command=1 << 21), timed=False), 5),
     ],
 )
@@ -99,12 +100,12 @@ def test_a_constructor_that_fails_frees_everything(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(loader.Program, "attach", fail_at_last)
     with pytest.raises(CannotCollect, match="the test forbids it"):
         BpfSource()
-    assert len(seen[0]["prog"]) == 3
+    assert len(seen[0]["prog"]) == 5
     assert _gone(seen[0])
 
 
 def test_a_tracepoint_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    tracepoints = source_module._tracepoints(timed=True, command=False)
+    tracepoints = source_module._tracepoints(timed=True, command=False, execs=False)
     tracepoints[-1] = ("on_sys_enter", "no_such_tracepoint")
     monkeypatch.setattr(source_module, "_tracepoints", lambda **_: tracepoints)
     with pytest.raises(CannotCollect, match="no_such_tracepoint"):
@@ -129,7 +130,7 @@ time.sleep(60)
         ids = _ids(process.pid)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert len(ids["prog"]) == 4
+    assert len(ids["prog"]) == 6
     assert _gone(ids)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -203,3 +204,16 @@ def test_a_cpu_that_comes_into_use(tmp_path: Path) -> None:
         sample = source.read()
         assert calls(sample.rows, "write") == 1000 + 3  # what it says at the end
         assert sample.lost["calls"] == 0
+
+
+def test_the_verifier_has_room_to_spare() -> None:
+    # It gives up after a million instructions, and another kernel's may go through more of them.
+    with opened(default_threshold_ns=0) as source:
+        fds = source._program_fds
+        texts = [Path(f"/proc/self/fdinfo/{fd}").read_text() for fd in fds]
+    found = [re.search(r"^verified_insns:\s*(\d+)$", text, re.MULTILINE) for text in texts]
+    counts = [int(each.group(1)) for each in found if each]
+    if not counts:
+        pytest.skip("this kernel does not tell (it does since 5.16)")
+    assert len(counts) == len(fds)
+    assert max(counts) < 250_000

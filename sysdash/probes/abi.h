@@ -9,6 +9,13 @@
 
 #include "sysdash.h"
 
+#define DATA_MOST 256 /* bytes of one piece of a process's memory, with a string's NUL */
+
+/* The path that exec was given: in the new program's memory it is nowhere. */
+struct exec_name {
+	char path[DATA_MOST];
+};
+
 #define TS_COMPAT 0x0002 /* arch/x86/include/asm/thread_info.h */
 #define X32_BIT 0x40000000
 
@@ -80,6 +87,29 @@ static __always_inline bool is_fork(s32 nr, u16 abi)
 	return nr >= 56 && nr <= 58;
 #else
 	return nr == 220;
+#endif
+}
+
+/* execve and execveat, which leave the arguments of another program behind. */
+static __always_inline bool is_exec(s32 nr, u16 abi)
+{
+#ifdef TASK_STATUS
+	if (abi == ABI_IA32)
+		return nr == 11 || nr == 358;
+	if (abi == ABI_X32)
+		return nr == 520 || nr == 545;
+	return nr == 59 || nr == 322;
+#else
+	return nr == 221 || nr == 281;
+#endif
+}
+
+static __always_inline bool is_close(s32 nr, u16 abi)
+{
+#ifdef TASK_STATUS
+	return nr == (abi == ABI_IA32 ? 6 : 3);
+#else
+	return nr == 57;
 #endif
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,35 @@ from sysdash.buckets import BUCKETS
 from sysdash.errors import CannotCollect
 from sysdash.probes import bpf
 from sysdash.probes.btf import KernelTypes
-from sysdash.records import ABI_CODES, ABIS, COMM_LEN, OTHER_NR, ROW, SYSCALLS, THREAD
+from sysdash.records import (
+    ABI_CODES,
+    ABIS,
+    ARGS,
+    COMM_LEN,
+    DATA_BYTES,
+    DATA_CUT,
+    DATA_NONE,
+    DATA_SIZED,
+    DATA_SIZED_AT,
+    DATA_STRING,
+    DATA_UNREADABLE,
+    DATA_WHOLE,
+    EVENT_EXAMPLE,
+    FD_CWD,
+    FD_RESULT,
+    FILE_CUT,
+    FILE_DELETED,
+    FILE_NAMES,
+    OTHER_NR,
+    ROW,
+    SYSCALLS,
+    THREAD,
+    VALUE_BUCKETS,
+    VALUE_BYTES,
+    VALUE_HISTOGRAM,
+    VALUE_NUMBER,
+    VALUE_STRING,
+)
 
 _OFFSETS = {
     "TASK_PID": ("task_struct", "pid"),
@@ -26,6 +55,60 @@ _OFFSETS = {
     "UPID_NS": ("upid", "ns"),
     "NS_INUM": ("pid_namespace", "ns.inum"),
 }
+
+_STORY_OFFSETS = {
+    "TASK_MM": ("task_struct", "mm"),
+    "TASK_EXEC_ID": ("task_struct", "self_exec_id"),
+    "TASK_FILES": ("task_struct", "files"),
+    "TASK_FS": ("task_struct", "fs"),
+    "FS_PWD_MNT": ("fs_struct", "pwd.mnt"),
+    "FS_PWD_DENTRY": ("fs_struct", "pwd.dentry"),
+    "FILES_TABLE": ("files_struct", "fdt"),
+    "TABLE_MOST": ("fdtable", "max_fds"),
+    "TABLE_ARRAY": ("fdtable", "fd"),
+    "FILE_INODE": ("file", "f_inode"),
+    "FILE_MNT": ("file", "f_path.mnt"),
+    "FILE_DENTRY": ("file", "f_path.dentry"),
+    "FILE_PRIVATE": ("file", "private_data"),
+    "INODE_INO": ("inode", "i_ino"),
+    "INODE_MODE": ("inode", "i_mode"),
+    "INODE_SB": ("inode", "i_sb"),
+    "SB_DEV": ("super_block", "s_dev"),
+    "SB_MAGIC": ("super_block", "s_magic"),
+    "DENTRY_PARENT": ("dentry", "d_parent"),
+    "DENTRY_NAME": ("dentry", "d_name.name"),
+    "DENTRY_INODE": ("dentry", "d_inode"),
+    "DENTRY_HASHED": ("dentry", "d_hash.pprev"),
+    "MNT_ROOT": ("vfsmount", "mnt_root"),
+    "MOUNT_MNT": ("mount", "mnt"),
+    "MOUNT_PARENT": ("mount", "mnt_parent"),
+    "MOUNT_POINT": ("mount", "mnt_mountpoint"),
+    "BINPRM_FILENAME": ("linux_binprm", "filename"),
+    "SOCKET_SK": ("socket", "sk"),
+    "SK_FAMILY": ("sock", "__sk_common.skc_family"),
+    "SK_STATE": ("sock", "__sk_common.skc_state"),
+    "SK_LOCAL": ("sock", "__sk_common.skc_rcv_saddr"),
+    "SK_REMOTE": ("sock", "__sk_common.skc_daddr"),
+    "SK_LOCAL_PORT": ("sock", "__sk_common.skc_num"),
+    "SK_REMOTE_PORT": ("sock", "__sk_common.skc_dport"),
+    "SK_TYPE": ("sock", "sk_type"),
+    "SK_PROTOCOL": ("sock", "sk_protocol"),
+    "SK_PEER_PID": ("sock", "sk_peer_pid"),
+}
+
+# Each group is there whole or not at all: what a kernel has built as a module is not in its BTF.
+_OPTIONAL_OFFSETS = (
+    {
+        "SK_LOCAL6": ("sock", "__sk_common.skc_v6_rcv_saddr"),
+        "SK_REMOTE6": ("sock", "__sk_common.skc_v6_daddr"),
+    },
+    {
+        "UNIX_ADDR": ("unix_sock", "addr"),
+        "UNIX_PEER": ("unix_sock", "peer"),
+        "UNIX_ADDRESS_LEN": ("unix_address", "len"),
+        "UNIX_ADDRESS_NAME": ("unix_address", "name"),
+    },
+)
 
 # Where each argument of a call lies in struct pt_regs (arch/x86/include/asm/syscall.h).
 _X86_64_ARGS = ("di", "si", "dx", "r10", "r8", "r9")
@@ -54,6 +137,29 @@ CONSTANTS = {
     "BY_TID": 1 << 8,
     # Only the command that config.command names, and what it starts.
     "FILTER_COMMAND": 1 << 9,
+    # Slow calls come with their stacks.
+    "STACKS": 1 << 10,
+    "EVENT_EXAMPLE": EVENT_EXAMPLE,
+    "EXAMPLES": 10,  # a second and CPU
+    "DATA_NONE": DATA_NONE,
+    "DATA_WHOLE": DATA_WHOLE,
+    "DATA_CUT": DATA_CUT,
+    "DATA_UNREADABLE": DATA_UNREADABLE,
+    "DATA_STRING": DATA_STRING,
+    "DATA_BYTES": DATA_BYTES,
+    "DATA_SIZED": DATA_SIZED,
+    "DATA_SIZED_AT": DATA_SIZED_AT,
+    "FD_RESULT": FD_RESULT,
+    "FD_CWD": FD_CWD,
+    "FILE_DELETED": FILE_DELETED,
+    "FILE_CUT": FILE_CUT,
+    "FILE_NAMES": FILE_NAMES,
+    "ARGS": ARGS,
+    "VALUE_NUMBER": VALUE_NUMBER,
+    "VALUE_HISTOGRAM": VALUE_HISTOGRAM,
+    "VALUE_STRING": VALUE_STRING,
+    "VALUE_BUCKETS": VALUE_BUCKETS,
+    "VALUE_BYTES": VALUE_BYTES,
     # Kinds of numbers in the map filter_ids.
     "ID_PID": 0,
     "ID_TID": 1,
@@ -65,7 +171,15 @@ _MEMORY_FOR_ROWS = 64 << 20
 _MOST_ROWS = 16384
 _FEWEST_ROWS = 1024
 
-RING_BYTES = 1 << 20
+RING_BYTES = 1 << 23
+"""A slow call takes up to 10 KB with its stack, half of that on average; the buffer is read ten
+times a second, and after a stall of its disk a thousand threads can return at once."""
+
+NUMBERS, STRINGS = 1 << 15, 1 << 12
+"""Different values of an argument that can be counted; the calls with more are lost."""
+
+EXEC_NAMES = 1 << 9
+"""Programs whose start is remembered until their execve has returned."""
 
 SLOTS = 1 << 14
 """Threads that the probe can follow the fastest way; a power of two."""
@@ -82,15 +196,24 @@ ODD_ROWS = 64
 
 def possible_cpus() -> int:
     """CPUs that the kernel could ever use; its numbers are below this (sysfs, ``possible``)."""
-    return max(_cpu_list("possible")) + 1
+    return max(cpu_list("possible")) + 1
 
 
 def online_cpus() -> list[int]:
     """The numbers of the CPUs in use (sysfs, ``online``)."""
-    return _cpu_list("online")
+    return cpu_list("online")
 
 
-def _cpu_list(name: str) -> list[int]:
+def cpu_list(name: str) -> list[int]:
+    """The CPUs of one of the kernel's lists, such as ``1-3,7``.
+
+    Args:
+        name: a file of /sys/devices/system/cpu.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it lists none.
+    """
     text = Path("/sys/devices/system/cpu", name).read_text(encoding="ascii").strip()
     numbers: list[int] = []
     for part in text.split(","):
@@ -169,13 +292,22 @@ def has_task_pt_regs() -> bool:
         return False
 
 
-def defines(room: Sizes, *, timed: bool = True, command: bool = False) -> Mapping[str, int]:
+def defines(
+    room: Sizes,
+    *,
+    timed: bool = True,
+    command: bool = False,
+    slow: bool = False,
+    values: bool = False,
+) -> Mapping[str, int]:
     """The probe's ``-D`` values for the running kernel.
 
     Args:
         room: how much room it has.
         timed: whether it times calls, not only counts them.
         command: whether it follows a command.
+        slow: whether it lists slow calls.
+        values: whether it counts the values of an argument.
 
     Raises:
         CannotCollect: the machine is of a kind that the probe does not know, or its kernel lacks a
@@ -187,7 +319,7 @@ def defines(room: Sizes, *, timed: bool = True, command: bool = False) -> Mappin
             f"sysdash does not know the system calls of {machine} yet",
             f"use it on {', '.join(_MACHINES)}",
         )
-    values = {
+    defined = {
         **CONSTANTS,
         "CPUS": room.cpus,
         "SEGMENTS": room.segments,
@@ -204,23 +336,36 @@ def defines(room: Sizes, *, timed: bool = True, command: bool = False) -> Mappin
         "STACK_SHIFT": 14,
     }
     if not has_task_storage():
-        values["THREADS_HASH"] = STORED_THREADS
+        defined["THREADS_HASH"] = STORED_THREADS
     if not timed:
-        values["COUNT_ONLY"] = 1
+        defined["COUNT_ONLY"] = 1
+    offsets = dict(_OFFSETS)
+    if slow:
+        defined["SLOW"] = 1
+        defined["EXEC_NAMES"] = EXEC_NAMES
+        offsets |= _STORY_OFFSETS
+    if values:
+        defined |= {"VALUES": 1, "NUMBERS": NUMBERS, "STRINGS": STRINGS, "EXEC_NAMES": EXEC_NAMES}
+        offsets["BINPRM_FILENAME"] = _STORY_OFFSETS["BINPRM_FILENAME"]
     stack_is_needed = not timed and not has_task_pt_regs()
     with KernelTypes() as types:
         try:
-            for name, (struct, path) in _OFFSETS.items():
-                values[name] = types.offset(struct, path)
-            values["UPID_SIZE"] = types.size("upid")
-            values["TASK_STATUS"] = types.offset("task_struct", "thread_info.status")
+            for name, (struct, path) in offsets.items():
+                defined[name] = types.offset(struct, path)
+            for group in _OPTIONAL_OFFSETS if slow else ():
+                with suppress(KeyError):
+                    defined |= {name: types.offset(*place) for name, place in group.items()}
+            defined["UPID_SIZE"] = types.size("upid")
+            defined["TASK_STATUS"] = types.offset("task_struct", "thread_info.status")
             if stack_is_needed:
-                values["TASK_STACK"] = types.offset("task_struct", "stack")
-                values["REGS_SIZE"] = types.size("pt_regs")
-            values["REGS_NR"] = types.offset("pt_regs", "orig_ax")
+                defined["TASK_STACK"] = types.offset("task_struct", "stack")
+                defined["REGS_SIZE"] = types.size("pt_regs")
+            defined["REGS_NR"] = types.offset("pt_regs", "orig_ax")
+            for name in ("ip", "sp", "bp"):
+                defined[f"REGS_{name.upper()}"] = types.offset("pt_regs", name)
             for i in range(6):
-                values[f"REGS_ARG{i}"] = types.offset("pt_regs", _X86_64_ARGS[i])
-                values[f"IA32_ARG{i}"] = types.offset("pt_regs", _IA32_ARGS[i])
+                defined[f"REGS_ARG{i}"] = types.offset("pt_regs", _X86_64_ARGS[i])
+                defined[f"IA32_ARG{i}"] = types.offset("pt_regs", _IA32_ARGS[i])
         except KeyError as error:
             raise CannotCollect(f"this kernel's BTF has no {error.args[0]}", "report it") from None
-    return values
+    return defined

@@ -7,8 +7,10 @@ at ``kernel_headers/`` instead, which has the few definitions that bcc's own hea
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +23,8 @@ from sysdash.errors import CannotCollect
 from sysdash.probes import capabilities
 
 _HERE = Path(__file__).parent
+
+_PIDFD_THREAD = os.O_EXCL  # include/uapi/linux/pidfd.h
 
 
 @contextmanager
@@ -91,20 +95,114 @@ class Program:
         Raises:
             CannotCollect: the kernel refuses it.
         """
-        try:
-            loaded = self._bpf.load_func(function.encode(), self._kind)
-        except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
-            raise CannotCollect(
-                f"the kernel does not load the probe ({error})", capabilities.needs()
-            ) from None
-        link = self._lib.bpf_attach_raw_tracepoint(loaded.fd, tracepoint.encode())
+        loaded = self._load(function)
+        link = self._lib.bpf_attach_raw_tracepoint(loaded, tracepoint.encode())
         if link < 0:
             reason = os.strerror(ctypes.get_errno() or -link)
             raise CannotCollect(
                 f"the raw tracepoint {tracepoint} cannot be used: {reason}", capabilities.needs()
             )
         self._links.callback(os.close, link)
-        return int(loaded.fd)
+        return loaded
+
+    def _load(self, function: str) -> int:
+        try:
+            return int(self._bpf.load_func(function.encode(), self._kind).fd)
+        except Exception as error:  # noqa: BLE001  (bcc raises nothing more precise)
+            raise CannotCollect(
+                f"the kernel does not load the probe ({error})", capabilities.needs()
+            ) from None
+
+    def let_call(self, function: str, table: str) -> None:
+        """Load a function that another one goes on in, by the first entry of a map of programs.
+
+        Raises:
+            CannotCollect: the kernel refuses it.
+        """
+        self.update(table, struct.pack("=I", 0), struct.pack("=I", self._load(function)))
+
+    def take_entries(
+        self, table: str, key: np.dtype[Any], most: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint64]]:
+        """The keys and counts of a hash map that nobody writes to meanwhile; empties it.
+
+        Args:
+            table: a hash of 64-bit counts.
+            key: its keys.
+            most: its size.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        keys, counts = np.zeros(most, dtype=key), np.zeros(most, dtype="<u8")
+        have = 0
+        # Of a hash map, where to go on is the number of a bucket.
+        cursor, following = None, ctypes.c_uint32()
+        while have < most:
+            length = ctypes.c_uint32(most - have)
+            result = self._lib.bpf_lookup_and_delete_batch(
+                self.fd(table),
+                cursor,
+                ctypes.byref(following),
+                ctypes.c_void_p(keys[have:].ctypes.data),
+                ctypes.c_void_p(counts[have:].ctypes.data),
+                ctypes.byref(length),
+            )
+            error = ctypes.get_errno()
+            if result < 0 and error != errno.ENOENT:  # which is how it says that it is done
+                raise OSError(error, f"BPF map {table}: {os.strerror(error)}")
+            have += length.value
+            cursor = ctypes.byref(ctypes.c_uint32(following.value))
+            if result < 0:
+                break
+        return keys[:have], counts[:have]
+
+    def per_cpu(self, table: str, length: int, cpus: int) -> npt.NDArray[np.uint64]:
+        """A per-CPU array of 64-bit counts, summed over the CPUs, shape (length,).
+
+        Args:
+            table: its name.
+            length: its entries.
+            cpus: the CPUs that are possible.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        sums = np.zeros(length, dtype="<u8")
+        values = np.zeros(cpus, dtype="<u8")
+        for i in range(length):
+            result = self._lib.bpf_lookup_elem(
+                self.fd(table),
+                ctypes.byref(ctypes.c_uint32(i)),
+                ctypes.c_void_p(values.ctypes.data),
+            )
+            if result < 0:
+                error = ctypes.get_errno()
+                raise OSError(error, f"BPF map {table}: {os.strerror(error)}")
+            sums[i] = values.sum()
+        return sums
+
+    def of_thread(
+        self, table: str, tid: int, dtype: np.dtype[np.void]
+    ) -> npt.NDArray[np.void] | None:
+        """A thread's record in task storage, shape (); None if it has none, or cannot be asked for.
+
+        Threads other than a process's first can be asked for since Linux 6.9 (PIDFD_THREAD).
+        """
+        try:
+            pidfd = os.pidfd_open(tid, _PIDFD_THREAD)
+        except OSError:
+            try:
+                pidfd = os.pidfd_open(tid)
+            except OSError:
+                return None
+        try:
+            key, value = ctypes.c_int(pidfd), ctypes.create_string_buffer(dtype.itemsize)
+            if self._lib.bpf_lookup_elem(self.fd(table), ctypes.byref(key), value) < 0:
+                return None
+        finally:
+            os.close(pidfd)
+        return np.frombuffer(value.raw, dtype=dtype).reshape(())
 
     def close(self) -> None:
         """Detach the programs, the last attached first, and free the maps."""

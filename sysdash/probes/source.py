@@ -8,17 +8,23 @@ import os
 import struct
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.folding import bounded, no_rows
 from sysdash.probes import layout, procfs
 from sysdash.probes.cgroups import CgroupPaths
+from sysdash.probes.details import Details
+from sysdash.probes.inflight import InFlight
 from sysdash.probes.loader import Program, missed_runs
+from sysdash.probes.values import Values
 from sysdash.records import (
     ABIS,
     COMM_LEN,
@@ -29,8 +35,12 @@ from sysdash.records import (
     SYSCALL_CONFIG,
     SYSCALLS,
     THREAD,
+    Detail,
+    Events,
+    Reads,
     Rows,
     Sample,
+    ValueRule,
 )
 from sysdash.units import safe
 
@@ -55,19 +65,35 @@ _LOOK_S = (0.01, 0.1)
 _NO_FILTERS = Filters()
 
 
-def _tracepoints(*, timed: bool, command: bool) -> list[tuple[str, str]]:
+def _tracepoints(*, timed: bool, command: bool, execs: bool) -> list[tuple[str, str]]:
     """The probe's functions and where they belong, in an order that misses no thread's end."""
     return [
         ("on_process_exit", "sched_process_exit"),
         ("on_task_rename", "task_rename"),
-        *(
-            [("on_fork", "sched_process_fork"), ("on_exec", "sched_process_exec")]
-            if command
-            else []
-        ),
+        *([("on_fork", "sched_process_fork")] if command else []),
+        *([("on_exec", "sched_process_exec")] if command or execs else []),
         ("on_sys_exit", "sys_exit"),
         *([("on_sys_enter", "sys_enter")] if timed else []),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Stories:
+    """What is found out of slow calls, beside their numbers.
+
+    Attributes:
+        reads: by (syscall number, ABI code), which of their arguments are looked into.
+        stacks: whether their stacks are.
+    """
+
+    reads: Mapping[tuple[int, int], Reads] = field(default_factory=lambda: MappingProxyType({}))
+    stacks: bool = False
+
+
+_NO_STORIES = Stories()
+
+Example = tuple[int, int, int]
+"""Syscall number, ABI code and errno of a failed call."""
 
 
 def _entry(nr: int, abi: int) -> int:
@@ -82,6 +108,8 @@ class BpfSource:
 
     Attributes:
         timed: whether it times calls, not only counts them.
+        watch_in_flight: find out what calls that have not returned are about, not only that they
+            are there; may be set between reads.
 
     Losses, the keys of ``Sample.lost``:
         ``unattributed``: calls counted for pid 0, for there was no room for more processes.
@@ -90,6 +118,10 @@ class BpfSource:
         ``missed``: times that the kernel did not run the probe.
         ``slow_limit``: slow calls over the limit per second; they are counted, but not listed.
         ``slow_ring``: slow calls for which the buffer was full, likewise.
+        ``values``: calls whose value could not be read or that there was no room for; they are
+            counted. Only where values are.
+        ``stacks``: stacks that cannot be told, for the process had ended before its mappings were
+            known. Only where slow calls have stacks.
     """
 
     def __init__(
@@ -99,9 +131,12 @@ class BpfSource:
         *,
         default_threshold_ns: int | None = 10_000_000,
         slow_per_second: int = 1000,
+        stories: Stories = _NO_STORIES,
+        in_flight: bool = True,
         waiting: Collection[tuple[int, int]] = (),
         by_tid: bool = False,
         timed: bool = True,
+        value: ValueRule | None = None,
         cgroups: bool = False,
         room: layout.Sizes | None = None,
         online: Sequence[int] | None = None,
@@ -115,12 +150,15 @@ class BpfSource:
             default_threshold_ns: the same of all other syscalls; None for never.
             slow_per_second: slow calls listed per second at the most, shared among the CPUs; a
                 quarter of them are for calls of ``waiting``.
+            stories: what is found out of slow calls.
+            in_flight: look for calls that have not returned, where slow calls are listed.
             waiting: (number, ABI code) of the calls whose purpose is to wait, which would crowd
                 out all other slow calls.
             by_tid: keep threads apart, each under its own name; otherwise a process's threads share
                 rows with tid 0, under the name of the first.
-            timed: take the time of calls, and find slow ones; otherwise they are only counted, at
-                half the price, and every one is ``untimed``.
+            timed: take the time of calls, and find slow ones if any can be; otherwise they are only
+                counted, at half the price, and every one is ``untimed``.
+            value: what value of the calls is counted, if one is.
             cgroups: find the paths of the cgroups that calls came from.
             room: sizes, where the machine's own are not wanted.
             online: the CPUs that have rows from the start; by default those in use.
@@ -133,7 +171,15 @@ class BpfSource:
         self.timed = timed
         self._cgroups = CgroupPaths() if cgroups else None
         command = filters.command is not None
-        defines = layout.defines(self._room, timed=timed, command=command)
+        thresholds = [default_threshold_ns, *thresholds_ns.values()]
+        self._slow = timed and any(threshold is not None for threshold in thresholds)
+        defines = layout.defines(
+            self._room, timed=timed, command=command, slow=self._slow, values=value is not None
+        )
+        self._details: Details | None = None
+        self._in_flight: InFlight | None = None
+        self.watch_in_flight = False
+        self._example: Example | None = None
         self._program = Program("sysdash.bpf.c", defines)
         try:
             self._map_arrays()
@@ -145,12 +191,20 @@ class BpfSource:
             share = slow_per_second / max(len(online), 1)
             self._config["slow_limit"] = [math.ceil(share * 3 / 4), math.ceil(share / 4)]
             self._host = procfs.HostMeter()
-            self._events: list[bytes] = []
-            self._program.open_ring("events", self._receive)
+            self._records: list[bytes] = []
+            if self._slow:
+                self._listen(stories)
+            if self._slow and in_flight:
+                self._in_flight = InFlight(
+                    self._slots, self._stored, self._thresholds_of, filters, stories.reads, waiting
+                )
             self._stashed: list[Rows] = []
             self._lost_before: dict[str, int] = {}
             self._looked = (time.monotonic(), 0)
-            tracepoints = _tracepoints(timed=timed, command=command)
+            self._values = self._count_values(value) if value else None
+            tracepoints = _tracepoints(
+                timed=timed, command=command, execs=self._slow or value is not None
+            )
             self._program_fds = [self._program.attach(*pair) for pair in tracepoints]
             self._last_ns = self._swapped_ns = time.monotonic_ns()
         except BaseException:
@@ -164,8 +218,20 @@ class BpfSource:
         self._cpu = program.mapped("cpus", CPU, room.cpus)
         self._config = program.mapped("config", CONFIG, 1)
         self._syscalls = program.mapped("syscall_config", SYSCALL_CONFIG, ABIS * SYSCALLS)
-        program.check_layout("slots", THREAD)
-        program.check_layout("event_layout", EVENT)
+        self._slots = program.mapped("slots", THREAD, room.slots)
+
+    def _listen(self, stories: Stories) -> None:
+        self._program.check_layout("event_layout", EVENT)
+        self._program.open_ring("events", self._receive)
+        self._program.let_call("on_slow_call", "programs")
+        for (nr, abi), reads in stories.reads.items():
+            entry = self._syscalls[_entry(nr, abi)]
+            entry["fd"] = 0 if reads.fd is None else reads.fd + 1
+            for i, rule in enumerate(reads.data):
+                entry["data"][i] = (rule.argument + 1, rule.kind, rule.size)
+        self._details = Details(stories.reads, stacks=stories.stacks)
+        if stories.stacks:
+            self._config["flags"] |= layout.CONSTANTS["STACKS"]
 
     def _configure(self, filters: Filters, by_tid: bool) -> None:
         bits = layout.CONSTANTS
@@ -204,6 +270,13 @@ class BpfSource:
         self._config["pid_ns"] = procfs.pid_namespace()
         self._config["epoch"] = 2
 
+    def _count_values(self, rule: ValueRule) -> Values:
+        self._config["value_argument"] = rule.argument
+        self._config["value_kind"] = rule.kind
+        self._config["value_bits"] = rule.bits
+        self._config["value_signed"] = rule.signed
+        return Values(self._program, rule)
+
     def _add_cgroup(self, i: int, path: str) -> None:
         try:
             folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -227,8 +300,35 @@ class BpfSource:
             self._syscalls["threshold_ns"][_entry(nr, abi)] = wanted
         self._config["slow_min_ns"] = min(default, int(self._syscalls["threshold_ns"].min()))
 
+    def _stored(self, tid: int) -> npt.NDArray[np.void] | None:
+        return self._program.of_thread("threads", tid, THREAD)
+
+    def _thresholds_of(
+        self, nr: npt.NDArray[np.int32], abi: npt.NDArray[np.uint16]
+    ) -> npt.NDArray[np.uint64]:
+        # As the probe does it: no call has the last number, so its threshold is the default.
+        known = np.where((nr >= 0) & (nr < SYSCALLS), nr, SYSCALLS - 1)
+        found: npt.NDArray[np.uint64] = self._syscalls["threshold_ns"][abi * SYSCALLS + known]
+        return found
+
+    @property
+    def example(self) -> Example | None:
+        """Which failed calls are listed however fast they are; may be set between reads."""
+        return self._example
+
+    @example.setter
+    def example(self, example: Example | None) -> None:
+        self._example = example
+        nr, abi, errno = example or (0, 0, 0)
+        self._config["example_errno"] = 0
+        self._config["example_nr"], self._config["example_abi"] = nr, abi
+        self._config["example_errno"] = errno
+
     def _receive(self, _context: Any, data: int, size: int) -> None:
-        self._events.append(ctypes.string_at(data, size))
+        record = ctypes.string_at(data, size)
+        self._records.append(record)
+        if self._details:
+            self._details.note(record)
 
     def _bank(self) -> int:
         return int(self._config["epoch"][0]) & 1
@@ -248,6 +348,8 @@ class BpfSource:
             used = self._rows[bank, segment, : self._cpu["used"][cpu, bank]]
             taken.append(used.copy())
             used[:] = 0
+        if self._values:
+            self._values.take(bank)
         self._cpu["used"][:, bank] = 0
         self._cpu["odd"][:, bank] = 0
         return taken
@@ -258,7 +360,11 @@ class BpfSource:
         Returns:
             The time in seconds after which this should be called again.
         """
-        self._program.read_rings()
+        self._read_rings()
+        if self._details:
+            self._details.relieve()
+            if self._config["self_pid"]:
+                self._config["helper_pid"] = self._details.helper_pid
         self._serve_new_cpus()
         used = int(self._cpu["used"][:, self._bank()].max())
         room = self._room.rows - self._room.other_rows
@@ -291,20 +397,50 @@ class BpfSource:
             rows["untimed"] = rows["count"]
         mono_ns = self._swapped_ns
         time_ns = time.time_ns() - (time.monotonic_ns() - mono_ns)
-        self._program.read_rings()
-        events = np.frombuffer(b"".join(self._events), dtype=EVENT)
-        self._events = []
+        self._read_rings()
+        events, details = self._slow_calls()
+        in_flight, in_flight_details, more = self._look_inside()
         interval_ns, self._last_ns = mono_ns - self._last_ns, mono_ns
         return Sample(
             time_ns=time_ns,
             mono_ns=mono_ns,
             interval_ns=interval_ns,
             rows=rows,
-            events=events[np.argsort(events["end_ns"], kind="stable")],
+            events=events,
+            details=details,
+            in_flight=in_flight,
+            in_flight_details=in_flight_details,
+            in_flight_more=more,
+            in_flight_known=self._in_flight is not None and self._in_flight.known,
+            values=MappingProxyType(self._values.read() if self._values else {}),
             lost=MappingProxyType(self._losses(rows)),
             host=self._host.read(),
             cgroups=MappingProxyType(self._cgroups.of(rows["cgroup"]) if self._cgroups else {}),
         )
+
+    def _read_rings(self) -> None:
+        if self._slow:
+            self._program.read_rings()
+
+    def _slow_calls(self) -> tuple[Events, tuple[Detail, ...]]:
+        """The slow calls since the last time, in the order in which they ended."""
+        records, self._records = self._records, []
+        events = np.frombuffer(b"".join(each[: EVENT.itemsize] for each in records), dtype=EVENT)
+        order = np.argsort(events["end_ns"], kind="stable").tolist()
+        details = self._details
+        told = tuple(details.of(records[i], events[i]) for i in order) if details else ()
+        return events[order], told
+
+    def _look_inside(self) -> tuple[Events, tuple[Detail, ...], int]:
+        """The calls that have not returned."""
+        if self._in_flight is None:
+            return np.zeros(0, dtype=EVENT), (), 0
+        events, details, more = self._in_flight.look(
+            time.monotonic_ns(), details=self.watch_in_flight
+        )
+        # It waits for work inside a call that began before it was left out.
+        others = events["pid"] != (self._config["helper_pid"] or 2**32 - 1)
+        return events[others], tuple(compress(details, others)), more
 
     def _losses(self, rows: Rows) -> dict[str, int]:
         now = {
@@ -313,6 +449,8 @@ class BpfSource:
             "missed": sum(missed_runs(fd) for fd in self._program_fds),
             "slow_limit": int(self._cpu["limited"].sum()),
             "slow_ring": int(self._cpu["ring_full"].sum()),
+            **({"values": int(self._cpu["unvalued"].sum())} if self._values else {}),
+            **(self._details.losses if self._details else {}),
         }
         new = {name: count - self._lost_before.get(name, 0) for name, count in now.items()}
         self._lost_before = now
@@ -322,6 +460,11 @@ class BpfSource:
     def close(self) -> None:
         """Detach the probe and free its memory."""
         self._program.close()
+        if self._details:
+            self._details.close()
         # A map lives on for as long as it is mapped.
-        for name in ("_rows", "_cpu", "_config", "_syscalls"):
+        if self._in_flight:
+            self._in_flight.close()
+            self._in_flight = None
+        for name in ("_rows", "_cpu", "_config", "_syscalls", "_slots"):
             vars(self).pop(name, None)

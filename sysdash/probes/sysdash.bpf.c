@@ -37,11 +37,22 @@
  *   COUNT_ONLY                         if nothing is timed
  *   TASK_STACK, REGS_SIZE              if the kernel has no bpf_task_pt_regs() (< 5.15)
  *   FOLLOWED                           threads of a command that can live at once
+ *   SLOW                               if slow calls are listed; with it the offsets of story.h, and
+ *   VALUES                             if the values of an argument are counted; with it
+ *   NUMBERS, STRINGS                   how many different ones there is room for
+ *   EXEC_NAMES                         with both: programs that can be between their start and the end
+ *                                      of their execve
  */
 #include "sysdash.h"
 #include "statistics.h"
 #include "identity.h"
 #include "abi.h"
+#ifdef SLOW
+#include "story.h"
+#endif
+#ifdef VALUES
+#include "values.h"
+#endif
 
 #define ENOSYS 38
 #define MAX_ERRNO 4095
@@ -96,9 +107,25 @@ BPF_ARRAY(row_index, struct index_line, SEGMENTS *INDEX_LINES);
 BPF_HASH(filter_ids, struct id_key, u8, FILTER_IDS);
 BPF_HASH(filter_comms, struct comm_key, u8, FILTER_COMMS);
 BPF_CGROUP_ARRAY(filter_cgroups, CGROUPS);
+#ifdef SLOW
 BPF_RINGBUF_OUTPUT(events, RING_BYTES / 4096);
+BPF_PERCPU_ARRAY(scratch, struct story, 1);
+BPF_PROG_ARRAY(programs, 1);
 /* Never used: tells the loader how the compiler laid out an event, as the others do for theirs. */
 BPF_ARRAY(event_layout, struct event, 1);
+#endif
+#ifdef VALUES
+/* One for each bank. */
+BPF_HASH(numbers, u64, u64, NUMBERS);
+BPF_HASH(numbers2, u64, u64, NUMBERS);
+BPF_HASH(strings, struct value_string, u64, STRINGS);
+BPF_HASH(strings2, struct value_string, u64, STRINGS);
+BPF_PERCPU_ARRAY(value_buckets, u64, VALUE_BUCKETS);
+#endif
+#ifdef EXEC_NAMES
+/* By the address of the task; those whose execve nobody asks about are forgotten in time. */
+BPF_TABLE("lru_hash", u64, struct exec_name, exec_names, EXEC_NAMES);
+#endif
 /* Writing to a map of maps returns when no program runs that had begun before. */
 BPF_ARRAY(barrier_target, u32, 1);
 BPF_ARRAY_OF_MAPS(barrier, "barrier_target", 1);
@@ -197,6 +224,16 @@ static __always_inline void count_lost(u32 cpu_nr)
 		cpu->lost++;
 }
 
+#ifdef VALUES
+static __always_inline void count_unvalued(u32 cpu_nr)
+{
+	struct cpu *cpu = cpus.lookup(&cpu_nr);
+
+	if (cpu)
+		cpu->unvalued++;
+}
+#endif
+
 #ifndef COUNT_ONLY
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -256,6 +293,8 @@ static __always_inline u16 verdict(struct identity *who, struct config *conf)
 	u32 flags = conf->flags;
 
 	if (conf->self_pid && who->pid == conf->self_pid)
+		return SKIP;
+	if (conf->helper_pid && who->pid == conf->helper_pid)
 		return SKIP;
 	if (flags & FILTER_COMMAND &&
 	    !is_followed((struct task_struct *)bpf_get_current_task_btf()))
@@ -444,46 +483,61 @@ static __always_inline bool syscall_passes(struct config *conf, s32 nr, u16 abi)
 	return asked ? !asked->drop : !(conf->flags & DROP_UNKNOWN);
 }
 
-/* Calls that wait by their nature have a limit of their own, or they would crowd out all others. */
-static __always_inline bool over_limit(struct cpu *cpu, struct config *conf, bool waits, u64 now)
+#ifdef SLOW
+static __always_inline void begin_second(struct cpu *cpu, u64 now)
 {
-	if (now - cpu->window_ns >= NSEC_PER_SEC) {
-		cpu->window_ns = now;
-		cpu->window_calls[0] = 0;
-		cpu->window_calls[1] = 0;
-	}
+	if (now - cpu->window_ns < NSEC_PER_SEC)
+		return;
+	cpu->window_ns = now;
+	cpu->window_calls[0] = 0;
+	cpu->window_calls[1] = 0;
+	cpu->examples = 0;
+}
+
+/* Calls that wait by their nature have a limit of their own, or they would crowd out all others. */
+static __always_inline bool over_limit(struct cpu *cpu, struct config *conf, bool waits)
+{
 	if (waits)
 		return cpu->window_calls[1]++ >= conf->slow_limit[1];
 	return cpu->window_calls[0]++ >= conf->slow_limit[0];
 }
 
-/* Every call over the smallest threshold comes here; few are far enough over their own. */
+/* Every call over the smallest threshold comes here, of which few are over their own; and examples. */
 static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
 				      struct config *conf, u32 cpu_nr, s32 nr, u16 abi, u64 now,
-				      u64 ns)
+				      u64 ns, bool example)
 {
 	struct syscall_config *asked = get_syscall_config(nr, abi);
-	void *regs = (void *)ctx->args[0];
+	struct story *story;
 	struct event *event;
 	struct cpu *cpu;
+	u32 zero = 0;
 
 	/* No call has the last number, so its threshold is the default. */
 	if (!asked)
 		asked = get_syscall_config(SYSCALLS - 1, abi);
-	if (!asked || ns < asked->threshold_ns)
+	if (!asked)
+		return;
+	if (ns >= asked->threshold_ns)
+		example = false;
+	else if (!example)
 		return;
 	cpu = cpus.lookup(&cpu_nr);
 	if (!cpu)
 		return;
-	if (over_limit(cpu, conf, asked->waits, now)) {
+	begin_second(cpu, now);
+	if (example) {
+		if (cpu->examples++ >= EXAMPLES)
+			return;
+	} else if (over_limit(cpu, conf, asked->waits)) {
 		cpu->limited++;
 		return;
 	}
-	event = events.ringbuf_reserve(sizeof(*event));
-	if (!event) {
-		cpu->ring_full++;
+	story = scratch.lookup(&zero);
+	if (!story)
 		return;
-	}
+	event = &story->event;
+	__builtin_memset(event, 0, sizeof(*event));
 	event->end_ns = now;
 	event->duration_ns = ns;
 	event->ret = ctx->args[1];
@@ -492,28 +546,59 @@ static __always_inline void slow_call(struct bpf_raw_tracepoint_args *ctx, struc
 	event->nr = nr;
 	event->abi = abi;
 	event->cpu = cpu_nr;
-	event->flags = 0;
-	event->reserved = 0;
+	event->flags = example ? EVENT_EXAMPLE : 0;
 	__builtin_memcpy(event->comm, &thread->who.comm, sizeof(event->comm));
-	/* The registers still hold what the call was given. */
-	if (abi == ABI_IA32) {
-		event->args[0] = argument(regs, IA32_ARG0, abi);
-		event->args[1] = argument(regs, IA32_ARG1, abi);
-		event->args[2] = argument(regs, IA32_ARG2, abi);
-		event->args[3] = argument(regs, IA32_ARG3, abi);
-		event->args[4] = argument(regs, IA32_ARG4, abi);
-		event->args[5] = argument(regs, IA32_ARG5, abi);
-	} else {
-		event->args[0] = argument(regs, REGS_ARG0, abi);
-		event->args[1] = argument(regs, REGS_ARG1, abi);
-		event->args[2] = argument(regs, REGS_ARG2, abi);
-		event->args[3] = argument(regs, REGS_ARG3, abi);
-		event->args[4] = argument(regs, REGS_ARG4, abi);
-		event->args[5] = argument(regs, REGS_ARG5, abi);
-	}
-	/* User space reads at its own pace. */
-	events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	/* Goes on in on_slow_call(), in a program of its own so that this one stays small. */
+	programs.call(ctx, 0);
 }
+
+/* The rest of a slow call's record, which slow_call() has begun. */
+int on_slow_call(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct config *conf = get_config();
+	struct syscall_config *asked;
+	u32 zero = 0, size;
+	u64 key = (u64)task;
+	struct exec_name *name;
+	struct story *story;
+	struct event *event;
+	struct cpu *cpu;
+
+	story = scratch.lookup(&zero);
+	if (!story || !conf)
+		return 0;
+	story->used = 0;
+	event = &story->event;
+	asked = get_syscall_config(event->nr, event->abi);
+	bpf_probe_read_kernel(&event->mm, sizeof(event->mm), (void *)task + TASK_MM);
+	bpf_probe_read_kernel(&event->exec_id, sizeof(u32), (void *)task + TASK_EXEC_ID);
+	if (event->ret == 0 && is_exec(event->nr, event->abi)) {
+		name = exec_names.lookup(&key);
+		if (name)
+			put_exec_name(story, name);
+		put_descriptor(story, task, AT_FDCWD, conf);
+	} else {
+		take_registers(event, (void *)ctx->args[0]);
+		if (asked) {
+			put_data(story, asked, 0);
+			put_data(story, asked, 1);
+			put_descriptor(story, task, which_fd(event, asked), conf);
+		}
+		if (conf->flags & STACKS)
+			put_stack(ctx, story);
+	}
+	size = bounded(sizeof(*event) + story->used, TAIL_MASK);
+	/* User space reads at its own pace. */
+	if (!events.ringbuf_output(story, size, BPF_RB_NO_WAKEUP))
+		return 0;
+	zero = event->cpu;
+	cpu = cpus.lookup(&zero);
+	if (cpu)
+		cpu->ring_full++;
+	return 0;
+}
+#endif
 
 #if defined(COUNT_ONLY) && !defined(TASK_STACK)
 #define current_regs(task) ((char *)bpf_task_pt_regs(task))
@@ -578,6 +663,70 @@ static __always_inline bool call_passes(struct config *conf, s32 nr, u16 abi, u1
 	return !(conf->flags & FILTER_ERRNO) || conf->errnos[errno >> 6 & 63] >> (errno & 63) & 1;
 }
 
+#ifdef VALUES
+static __always_inline void count_bucket(u32 number)
+{
+	u64 *count = value_buckets.lookup(&number);
+
+	if (count)
+		(*count)++;
+}
+
+static __always_inline bool count_number(u64 value, u32 bank)
+{
+	u64 zero = 0, *count;
+
+	if (bank)
+		count = numbers2.lookup_or_try_init(&value, &zero);
+	else
+		count = numbers.lookup_or_try_init(&value, &zero);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return count;
+}
+
+static __always_inline bool count_string(struct value_string *string, u32 bank)
+{
+	u64 zero = 0, *count;
+
+	if (bank)
+		count = strings2.lookup_or_try_init(string, &zero);
+	else
+		count = strings.lookup_or_try_init(string, &zero);
+	if (count)
+		__sync_fetch_and_add(count, 1);
+	return count;
+}
+
+/* Count the value that is asked for; false if it is not to be had or there is no room for it. */
+static __always_inline bool count_value(struct bpf_raw_tracepoint_args *ctx, struct config *conf,
+					s32 nr, u16 abi)
+{
+	u64 value = value_of(ctx, conf, abi), key = bpf_get_current_task();
+	bool exec = ctx->args[1] == 0 && is_exec(nr, abi);
+	struct value_string string = {};
+	u32 bank = conf->epoch & 1;
+	struct exec_name *name;
+
+	if (conf->value_kind == VALUE_NUMBER)
+		return count_number(value, bank);
+	if (conf->value_kind == VALUE_HISTOGRAM) {
+		count_bucket(bucket_of_value(value, conf->value_signed));
+		return true;
+	}
+	/* The memory is another program's by now. */
+	if (exec) {
+		name = exec_names.lookup(&key);
+		if (!name)
+			return false;
+		bpf_probe_read_kernel_str(&string, sizeof(string), name);
+	} else if (bpf_probe_read_user_str(&string, sizeof(string), (void *)value) < 0) {
+		return false;
+	}
+	return count_string(&string, bank);
+}
+#endif
+
 static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
 				   struct config *conf, u32 cpu_nr, u64 now)
 {
@@ -588,16 +737,29 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 #ifndef COUNT_ONLY
 	u64 ns;
 #endif
+#ifdef SLOW
+	bool example;
+#endif
 
 	thread->start_ns = 0;
 	if (thread->epoch != (u32)conf->epoch)
 		renew(thread, conf);
 	if (thread->skip)
 		return;
-	if (!start_ns && !exiting_call(ctx, &nr, &abi))
-		return;
+	if (!start_ns) {
+		if (!exiting_call(ctx, &nr, &abi))
+			return;
+		thread->nr = nr;
+		thread->abi = abi;
+	}
 	if (ret >= (u64)-MAX_ERRNO && !is_sigreturn(nr, abi))
 		errno = -ret;
+	/*
+	 * Read them once more: the verifier has followed every comparison into a state of its own, and
+	 * would follow each of them through all that comes.
+	 */
+	nr = *(volatile s32 *)&thread->nr;
+	abi = *(volatile u16 *)&thread->abi;
 	if (!call_passes(conf, nr, abi, errno))
 		return;
 	row = row_of(thread, conf, nr, errno, abi, cpu_nr);
@@ -606,6 +768,10 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 		return;
 	}
 	row->count++;
+#ifdef VALUES
+	if (!count_value(ctx, conf, nr, abi))
+		count_unvalued(cpu_nr);
+#endif
 #ifndef COUNT_ONLY
 	if (!start_ns) {
 		row->untimed++;
@@ -613,8 +779,12 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 	}
 	ns = now - start_ns;
 	add_time(row, ns);
-	if (ns >= conf->slow_min_ns)
-		slow_call(ctx, thread, conf, cpu_nr, nr, abi, now, ns);
+#ifdef SLOW
+	example = errno && errno == conf->example_errno && nr == conf->example_nr &&
+		  abi == conf->example_abi;
+	if (ns >= conf->slow_min_ns || example)
+		slow_call(ctx, thread, conf, cpu_nr, nr, abi, now, ns, example);
+#endif
 #endif
 }
 
@@ -640,9 +810,10 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 			return 0;
 		}
 	}
-	finish(ctx, thread, conf, cpu_nr, now);
+	/* A slow call does not return from finish(). */
 	if (thread != slot)
 		claim(thread, slot, number, regs);
+	finish(ctx, thread, conf, cpu_nr, now);
 	return 0;
 }
 
@@ -741,7 +912,20 @@ int on_task_rename(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The command that is to be followed begins; its name has just changed, so that it is judged anew. */
+#ifdef EXEC_NAMES
+/* The caller's memory has been replaced: what it was given is only to be had here. */
+static __always_inline void keep_exec_name(void *binprm, u64 task)
+{
+	struct exec_name name = {};
+	void *path = NULL;
+
+	bpf_probe_read_kernel(&path, sizeof(path), binprm + BINPRM_FILENAME);
+	bpf_probe_read_kernel_str(&name.path, sizeof(name.path), path);
+	exec_names.update(&task, &name);
+}
+#endif
+
+/* Another program begins. Its name has just changed, so that it is judged anew. */
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
@@ -749,6 +933,10 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 	u64 key = (u64)task;
 	u8 yes = 1;
 
+#ifdef EXEC_NAMES
+	keep_exec_name((void *)ctx->args[2], key);
+#endif
+	/* The command that is to be followed. */
 	if (!conf || !conf->command || task_nr(task, conf) != conf->command)
 		return 0;
 	followed.update(&key, &yes);

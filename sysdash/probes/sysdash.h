@@ -7,8 +7,8 @@
 #define SYSDASH_H
 
 /*
- * COMM_LEN, BUCKETS, SYSCALLS, ABIS and the values of ABI_*, FILTER_*, ID_*, DROP_UNKNOWN and BY_TID are
- * defined when the probe is compiled, by layout.py.
+ * COMM_LEN, BUCKETS, SYSCALLS, ABIS and the values of ABI_*, FILTER_*, ID_*, DATA_*, FD_*, FILE_* and of
+ * other flags are defined when the probe is compiled, by layout.py.
  */
 
 struct config {
@@ -20,6 +20,16 @@ struct config {
 	__u32 cgroups;	/* entries of filter_cgroups in use */
 	__u32 slow_limit[2]; /* a second and CPU: of calls that work, of calls that wait */
 	__u32 command;	     /* process whose execve begins a followed command; 0 once it has */
+	/* With SLOW: failed calls that are listed, too; no errno, none. */
+	__s32 example_nr;
+	__u16 example_abi;
+	__u16 example_errno;
+	/* With VALUES: what is counted. */
+	__u8 value_argument; /* an index; ARGS is the return value */
+	__u8 value_kind;     /* VALUE_NUMBER and so on */
+	__u8 value_bits;     /* of a number */
+	__u8 value_signed;
+	__u32 helper_pid; /* a child of sysdash's own, left out like itself; 0: none */
 	__u32 reserved;
 	__u64 errnos[64]; /* bit set of the errnos that pass FILTER_ERRNO */
 };
@@ -27,8 +37,16 @@ struct config {
 /* What is asked of one (ABI, number). */
 struct syscall_config {
 	__u64 threshold_ns;
-	__u32 drop;
-	__u32 waits; /* waiting is its purpose */
+	__u8 drop;
+	__u8 waits; /* waiting is its purpose */
+	__u8 fd;    /* 0: none; index of an argument or FD_*, plus one */
+	__u8 reserved;
+	struct {
+		__u8 argument; /* 0: none; index plus one */
+		__u8 kind;     /* DATA_STRING and so on */
+		__u16 size;    /* in bytes, or the index of an argument */
+	} data[2];
+	__u32 reserved2;
 };
 
 struct row {
@@ -52,6 +70,25 @@ struct row {
 	__u32 hist[BUCKETS];
 };
 
+/* What a file descriptor was. */
+struct file_facts {
+	__u64 ino;
+	__u64 magic; /* of its file system */
+	__u32 dev;
+	__u32 peer_pid; /* of a unix socket */
+	__u16 mode;	/* 0: nothing is known */
+	__u16 family;
+	__u16 type;
+	__u16 protocol;
+	__u16 local_port; /* in the CPU's byte order */
+	__u16 remote_port;
+	__u8 state;
+	__u8 flags;
+	__u16 reserved;
+	__u8 local[16];
+	__u8 remote[16];
+};
+
 struct event {
 	__u64 end_ns;
 	__u64 duration_ns;
@@ -64,6 +101,18 @@ struct event {
 	__u16 cpu;
 	char comm[COMM_LEN];
 	__u32 flags;
+	__u32 exec_id; /* together with mm: whose memory it was */
+	__u64 mm;
+	__u64 ip;
+	__u64 sp;
+	__u64 bp;
+	struct file_facts file;
+	/* What follows the record, in this order. */
+	__u16 data_length[2];
+	__u8 data_state[2];
+	__u16 path_length;
+	__u16 frames; /* of 8 bytes each */
+	__u16 stack_length;
 	__u32 reserved;
 };
 
@@ -79,7 +128,9 @@ struct cpu {
 	__u32 odd[2];  /* of used: with numbers that no table has */
 	__u32 unused;
 	__u64 unfollowed; /* threads of the command that there was no room to follow */
-	__u32 reserved[12];
+	__u64 examples;	  /* in the rate limit's second */
+	__u64 unvalued;	  /* calls whose value there was no room for, or could not be read */
+	__u32 reserved[8];
 };
 
 #endif

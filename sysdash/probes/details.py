@@ -1,0 +1,179 @@
+"""What the probe tells of a slow call behind its record: memory, file, stack."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from sysdash.probes.symbols import RawStack, Space, Stacks
+from sysdash.records import (
+    DATA_CUT,
+    DATA_NONE,
+    DATA_UNREADABLE,
+    EVENT,
+    FD_CWD,
+    FD_RESULT,
+    FILE_CUT,
+    FILE_DELETED,
+    Data,
+    Detail,
+    File,
+    Reads,
+)
+
+_KNOWN_FILES = 4096
+"""Descriptors whose files are remembered, for calls that end after somebody closed them."""
+
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+
+
+class Details:
+    """Reads records of slow calls, and remembers what is needed to tell their stories later."""
+
+    def __init__(self, reads: Mapping[tuple[int, int], Reads], *, stacks: bool) -> None:
+        """Remember nothing yet.
+
+        Args:
+            reads: what the probe was asked to look into, by (syscall number, ABI code).
+            stacks: whether stacks come with the records.
+        """
+        self._reads = reads
+        self._stacks = Stacks() if stacks else None
+        # By process, what tells one of its programs from the next, and descriptor.
+        self._files: OrderedDict[tuple[int, int, int], File] = OrderedDict()
+
+    def note(self, record: bytes) -> None:
+        """Look at the caller while it is still there; to be called as soon as a record comes."""
+        if self._stacks:
+            self._space(self._stacks, np.frombuffer(record, dtype=EVENT, count=1)[0])
+
+    @staticmethod
+    def _space(stacks: Stacks, event: np.void) -> Space:
+        return stacks.note(int(event["pid"]), _space_of(event))
+
+    def of(self, record: bytes, event: np.void) -> Detail:
+        """The details of a slow call.
+
+        Args:
+            record: all of its bytes.
+            event: the first of them, dtype :data:`sysdash.records.EVENT`.
+        """
+        at = EVENT.itemsize
+        data: list[Data | None] = []
+        for length, state in zip(
+            event["data_length"].tolist(), event["data_state"].tolist(), strict=True
+        ):
+            missing = state in (DATA_NONE, DATA_UNREADABLE)
+            data.append(None if missing else Data(record[at : at + length], state == DATA_CUT))
+            at += length
+        path_end = at + int(event["path_length"])
+        frames_end = path_end + 8 * int(event["frames"])
+        file = self._file(event, record[at:path_end])
+        detail = Detail(data=(data[0], data[1]), file=file)
+        if self._stacks is None or not event["sp"]:
+            return detail
+        stacks, space = self._stacks, self._space(self._stacks, event)
+        raw = RawStack(
+            ip=int(event["ip"]),
+            sp=int(event["sp"]),
+            bp=int(event["bp"]),
+            frames=tuple(np.frombuffer(record[path_end:frames_end], dtype="<u8").tolist()),
+            memory=record[frames_end : frames_end + int(event["stack_length"])],
+        )
+        return replace(detail, stack=lambda: stacks.frames(space, raw))
+
+    def _file(self, event: np.void, names: bytes) -> File | None:
+        """What the call's descriptor was; if it is closed by now, what it was before."""
+        reads = self._reads.get((int(event["nr"]), int(event["abi"])))
+        if reads is None or reads.fd is None:
+            return None
+        found = file_of(event["file"], names)
+        if reads.fd in (FD_RESULT, FD_CWD):
+            return found
+        fd = int(event["args"][reads.fd]) & 0xFFFF_FFFF
+        key = (int(event["pid"]), _space_of(event), fd)
+        if found is None:
+            # Once: whatever gets this number later is another file.
+            before = self._files.pop(key, None)
+            return replace(before, certain=False) if before else None
+        if fd < 1 << 31:
+            self._files[key] = found
+            self._files.move_to_end(key)
+            if len(self._files) > _KNOWN_FILES:
+                self._files.popitem(last=False)
+        return found
+
+    def relieve(self) -> None:
+        """Empty what fills up."""
+        if self._stacks:
+            self._stacks.relieve()
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """What is missing since the start; nothing where stacks are not wanted."""
+        if self._stacks is None:
+            return {}
+        counters = self._stacks.counters
+        return {"stacks": counters["unmapped"] + counters["unread"]}
+
+    @property
+    def helper_pid(self) -> int:
+        """A process that works for sysdash; 0 for none."""
+        return self._stacks.helper_pid if self._stacks else 0
+
+    def close(self) -> None:
+        """Free what is open."""
+        if self._stacks:
+            self._stacks.close()
+
+
+def _space_of(event: np.void) -> int:
+    """A number that tells one address space of a process from the next."""
+    return int(event["mm"]) ^ int(event["exec_id"])
+
+
+def file_of(record: np.void, names: bytes) -> File | None:
+    """The file of a slow call's record; None where nothing is known.
+
+    Args:
+        record: dtype :data:`sysdash.records.FILE`.
+        names: the bytes behind it: names that end with a NUL, of unix sockets with their length
+            before them.
+    """
+    if not record["mode"]:
+        return None
+    family = int(record["family"])
+    local = remote = None
+    if family in (_AF_INET, _AF_INET6):
+        size = 4 if family == _AF_INET else 16
+        local = (bytes(record["local"][:size]), int(record["local_port"]))
+        remote = (bytes(record["remote"][:size]), int(record["remote_port"]))
+    flags = int(record["flags"])
+    return File(
+        ino=int(record["ino"]),
+        dev=int(record["dev"]),
+        magic=int(record["magic"]),
+        mode=int(record["mode"]),
+        names=_unix_names(names) if family == _AF_UNIX else tuple(names.split(b"\0")[:-1]),
+        deleted=bool(flags & FILE_DELETED),
+        cut=bool(flags & FILE_CUT),
+        family=family,
+        type=int(record["type"]),
+        protocol=int(record["protocol"]),
+        state=int(record["state"]),
+        local=local,
+        remote=remote,
+        peer_pid=int(record["peer_pid"]),
+    )
+
+
+def _unix_names(names: bytes) -> tuple[bytes, ...]:
+    found = []
+    while names:
+        length = names[0]
+        found.append(names[1 : 1 + length])
+        names = names[1 + length :]
+    return tuple(found)
