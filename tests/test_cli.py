@@ -86,9 +86,9 @@ def test_the_programs_name_can_be_a_command(
     assert cli.main() == 0
     assert top.filters.failures
     assert top.words["process"] is False
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/sysslow"])
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/sysslow", "-T", "none"])
     assert cli.main() == 2
-    assert "no command 'slow'" in capsys.readouterr().err
+    assert "sysdash slow --help" in capsys.readouterr().err
 
 
 def test_a_commands_exit_code_is_ours(top: Top) -> None:
@@ -195,6 +195,22 @@ def test_words_win_over_the_configuration(top: Top, tmp_path: Path) -> None:
     assert top.args is not None
     settings = top.args.settings
     assert (settings.interval_s, settings.sort, settings.theme) == (0.5, "total", "mono")
+
+
+def test_thresholds_of_the_dashboard_are_those_of_slow(top: Top, tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text('[thresholds]\ndefault = "20ms"\nfsync = "2ms"')
+    for name in ("top", "slow"):
+        words = [name, "--config", str(file), "--threshold"]
+        assert cli.main([*words, "futex=off,read=5us"]) == 0
+        assert top.args is not None
+        settings = top.args.settings
+        assert settings.threshold_ns == 20_000_000
+        named = settings.thresholds_ns
+        assert (named["fsync"], named["futex"], named["read"]) == (2_000_000, None, 5_000)
+        assert cli.main([*words, "1ms"]) == 0
+        settings = top.args.settings
+        assert (settings.threshold_ns, dict(settings.thresholds_ns)) == (1_000_000, {})
 
 
 def test_how_long_and_how_much(top: Top) -> None:

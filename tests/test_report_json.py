@@ -18,7 +18,15 @@ from sysdash.aggregates import Accumulator, Aggregate
 from sysdash.buckets import bucket_of
 from sysdash.report.objects import aggregate_object, utc
 
-LOST = {"calls": 0, "threads": 0, "missed": 0, "unattributed": 0, "slow_limit": 0, "slow_ring": 0}
+LOST = {
+    "calls": 0,
+    "threads": 0,
+    "missed": 0,
+    "unattributed": 0,
+    "slow_limit": 0,
+    "slow_ring": 0,
+    "stacks": 0,
+}
 
 
 def aggregate(

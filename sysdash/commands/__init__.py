@@ -82,6 +82,32 @@ COMMANDS = {
             ("sysdash summary --errno-summary -- make", "a command, with its errors"),
         ),
     ),
+    "slow": Command(
+        "calls that take too long: arguments, files, stacks",
+        words.slow,
+        "sysdash.commands.slow",
+        collects=True,
+        examples=(
+            ("sysdash slow", "calls over their thresholds"),
+            ("sysdash slow --threshold 1ms -p 1842", "those of a process over 1 ms"),
+            ("sysdash slow --syscall fsync -T 3", "the three longest, at Ctrl-C"),
+            ("sysdash slow --in-flight", "what has not returned yet"),
+            ("sysdash slow --json -- make", "a command's, as objects"),
+        ),
+    ),
+    "args": Command(
+        "which values an argument or a return value has, and how often",
+        words.args,
+        "sysdash.commands.args",
+        collects=True,
+        examples=(
+            ("sysdash args read", "what read returns: sizes and errors"),
+            ("sysdash args read:count -H -d 5", "the sizes asked for, as a histogram"),
+            ("sysdash args openat:flags -i 1", "flags by name, every second"),
+            ("sysdash args openat:filename -e ENOENT", "what is looked for in vain"),
+            ("sysdash args futex:op --json -- make", "a command's, for a program to read"),
+        ),
+    ),
     "doctor": Command(
         "what this machine offers, what is missing, what to do about it",
         words.doctor,

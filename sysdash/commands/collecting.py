@@ -1,4 +1,4 @@
-"""What ``count``, ``lat`` and ``summary`` share: collect, and end as a command-line tool ends."""
+"""What the command-line tools share: collect, and end as a tool ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -21,13 +21,16 @@ from sysdash.commands import printing
 from sysdash.commands.lifetimes import Lifetimes
 from sysdash.filters import Filters
 from sysdash.interrupts import ENDING, held_back
-from sysdash.model import derive
+from sysdash.model import Snapshot, derive
 from sysdash.probes import capabilities
 from sysdash.units import fit, safe
 from sysdash.workload import Workload
 
 _READ_S = 1.0
 """The probe is read after this time at the latest, so that its rows are few."""
+
+_LIVE_S = 0.1
+"""The same, where somebody waits for what is read."""
 
 _WATCH_S = 0.1
 """How often it is looked whether the processes of the filters are still there."""
@@ -46,22 +49,30 @@ class Collection:
 
     Attributes:
         interrupted: whether Ctrl-C has been pressed, which a terminal shows in the line it is at.
-        status: the exit code, once :meth:`aggregates` is exhausted: the command's, or 0.
+        status: the exit code, once nothing more is yielded: the command's, or 0.
     """
 
     def __init__(
-        self, args: argparse.Namespace, by: Sequence[str], *, timed: bool, data: bool = False
+        self,
+        args: argparse.Namespace,
+        by: Sequence[str] = (),
+        *,
+        timed: bool = True,
+        data: bool = False,
+        open_source: Callable[[Filters], Source] | None = None,
     ) -> None:
         """Prepare; nothing happens yet.
 
         Args:
             args: of a command that collects, with ``filters``, ``command``, ``interval_s`` and
                 ``duration_s``.
-            by: what calls are grouped by, of :data:`sysdash.model.KEYS`.
+            by: what calls are grouped by, of :data:`sysdash.model.KEYS`, for :meth:`aggregates`.
             timed: whether to measure the time in calls.
             data: whether what is printed is for programs: then what the command writes to standard
                 output goes to standard error.
+            open_source: makes the source; by default the probe, without slow calls.
         """
+        self._open_source = open_source or self._open_plain_source
         self._filters: Filters = args.filters
         self._command: list[str] = args.command
         self._interval_s: float | None = args.interval_s
@@ -79,20 +90,41 @@ class Collection:
     def aggregates(self, ready: Callable[[], None]) -> Iterator[Aggregate]:
         """Collect, and yield one aggregate an interval, and the last, shorter one at the end.
 
-        The end is that of the duration, of the command or of all processes or threads that the
-        filters name, or SIGINT, SIGTERM or SIGHUP. To a
-        command, the first of these is passed on, unless the terminal has sent it to both, and
-        collecting goes on until the command ends; the second one ends both. An iterator that is
-        closed early ends the command too.
+        The end, ``ready`` and what is raised are those of :meth:`snapshots`.
+        """
+        accumulator = Accumulator(self._by, timed=self._timed)
+        with closing(self._collect(ready, _READ_S)) as snapshots:
+            for snapshot, complete in snapshots:
+                accumulator.add(snapshot)
+                aggregate = accumulator.take() if complete else None
+                if aggregate is not None:
+                    yield aggregate
+
+    def snapshots(
+        self, ready: Callable[[], None], *, live: bool = True
+    ) -> Generator[tuple[Snapshot, bool], None, None]:
+        """Collect, and yield snapshots, and whether an interval ends with each.
+
+        The last one is the end: that of the duration, of the command or of all processes or threads
+        that the filters name, or SIGINT, SIGTERM or SIGHUP. To a command, the first of these is
+        passed on, unless the terminal has sent it to both, and collecting goes on until the command
+        ends; the second one ends both. A generator that is closed early ends the command too.
 
         Args:
             ready: called when the probe is attached, before the command begins.
+            live: whether somebody waits for what is in them: then there are ten a second, and one
+                otherwise.
 
         Raises:
             CannotCollect: this machine, or user, or command cannot.
             CannotRun: there is no such command.
             KeyboardInterrupt: SIGINT came before there was anything to yield.
         """
+        return self._collect(ready, _LIVE_S if live else _READ_S)
+
+    def _collect(
+        self, ready: Callable[[], None], read_s: float
+    ) -> Generator[tuple[Snapshot, bool], None, None]:
         capabilities.require_privileges()
         with held_back(self._signals), ExitStack() as at_last, ExitStack() as stack:
             filters, workload = self._filters, None
@@ -109,11 +141,11 @@ class Collection:
             ready()
             if workload is not None:
                 workload.release(lambda: bool(signal.sigpending() & set(ENDING)))
-            yield from self._collect(source, workload, lifetimes)
+            yield from self._read(source, workload, lifetimes, read_s)
             if workload is None and not self._counted:
                 _tell_of_nothing(filters)
 
-    def _open_source(self, filters: Filters) -> Source:
+    def _open_plain_source(self, filters: Filters) -> Source:
         # Only here: bcc takes a while to import.
         from sysdash.probes.source import BpfSource
 
@@ -125,16 +157,23 @@ class Collection:
             cgroups="cgroup" in self._by,
         )
 
-    def _collect(
-        self, source: Source, workload: Workload | None, lifetimes: Lifetimes
-    ) -> Iterator[Aggregate]:
-        accumulator = Accumulator(self._by, timed=self._timed)
+    def _read(
+        self, source: Source, workload: Workload | None, lifetimes: Lifetimes, read_s: float
+    ) -> Generator[tuple[Snapshot, bool], None, None]:
         lost: Mapping[str, int] = MappingProxyType({})
+
+        def taken() -> Snapshot:
+            nonlocal lost
+            snapshot = derive(source.read(), lost)
+            lost = snapshot.lost
+            self._counted += int(snapshot.calls.count.sum()) + len(snapshot.in_flight)
+            return snapshot
+
         start = time.monotonic()
         end = start + self._duration_s
         interval_s = math.inf if self._interval_s is None else self._interval_s
         intervals, due = 1, start + interval_s
-        read_at, look_at = start + _READ_S, start
+        read_at, look_at = start + read_s, start
         watch_s = _WATCH_S if lifetimes else math.inf
         tell_at = math.inf
         warned = ended = False
@@ -163,26 +202,18 @@ class Collection:
                 if sys.stderr.isatty():
                     print(file=sys.stderr)  # not in the line where the terminal shows ^C
                     printing.tell("waiting for the command to end; Ctrl-C again ends it")
-            if ended or now >= min(due, read_at):
-                snapshot = derive(source.read(), lost)
-                lost = snapshot.lost
-                accumulator.add(snapshot)
-                read_at = now + _READ_S
-            if now >= due and not ended:
-                yield from self._taken(accumulator)
+            if not ended and now >= min(due, read_at):
+                read_at = now + read_s
+                yield taken(), now >= due
+            if not ended and now >= due:
                 # Those that were missed while the last one was printed are not made good.
                 intervals = max(intervals, int((time.monotonic() - start) / interval_s)) + 1
                 due = start + intervals * interval_s
             look_at = time.monotonic() + source.relieve()
+        last = taken()
         if workload is not None:
             self.status = workload.terminate()
-        yield from self._taken(accumulator)
-
-    def _taken(self, accumulator: Accumulator) -> Iterator[Aggregate]:
-        aggregate = accumulator.take()
-        if aggregate is not None:
-            self._counted += int(aggregate.calls.count.sum())
-            yield aggregate
+        yield last, True
 
 
 def _tell_of_nothing(filters: Filters) -> None:

@@ -120,6 +120,29 @@ def _keys(prefix: str, action: argparse.Action, **_: Any) -> Iterator[str]:
         yield typed + key
 
 
+def _threshold_names(prefix: str, **_: Any) -> Offers:
+    """Names for the last item of a list, for a time to be written behind them."""
+    typed, word = _last_item(prefix)
+    return [] if "=" in word else [f"{typed}{name}=" for name in syscalls.names()]
+
+
+def _values(prefix: str, **_: Any) -> Offers:
+    """Names of syscalls, and behind a colon those of the arguments with their types."""
+    name, colon, _argument = prefix.partition(":")
+    if not colon:
+        return [f"{each}:" for each in syscalls.names()]
+    if not syscalls.numbers(name):
+        return ()
+    # Only here: these take their time to import.
+    from sysdash.arguments import Signatures, of_formats
+    from sysdash.probes import tracefs
+    from sysdash.quantity import RET
+
+    signature = Signatures(of_formats(tracefs.formats())).of(*syscalls.numbers(name)[0]) or ()
+    found = {f"{name}:{each.name}": each.type for each in signature}
+    return {**found, f"{name}:{RET}": "what it returns"}
+
+
 def _errno_names(prefix: str, **_: Any) -> Offers:
     typed, _last = _last_item(prefix)
     names = {n: syscalls.errno_name(n) for n in range(1, syscalls.MAX_ERRNO + 1)}
@@ -215,6 +238,8 @@ def _programs(prefix: str) -> list[str]:
 
 _OFFERS = {
     "syscall": _syscall_names,
+    "threshold": _threshold_names,
+    "what": _values,
     "errno": _errno_names,
     "pid": _pids,
     "ppid": _pids,

@@ -62,8 +62,18 @@ def command(name: str) -> ArgumentParser:
     _version(parser, argparse.SUPPRESS)
     meant.words(parser)
     if parser.begins_command:
-        parser.usage = f"sysdash {name} [OPTION...] [-- COMMAND [ARG...]]"
+        parser.usage = f"{begins(parser)} [-- COMMAND [ARG...]]"
     return parser
+
+
+def begins(parser: argparse.ArgumentParser) -> str:
+    """What a command's line begins with: its name, the words that it needs, its options."""
+    needed = [
+        str(action.metavar)
+        for action in parser._actions  # noqa: SLF001  (argparse has no public list of them)
+        if not action.option_strings
+    ]
+    return " ".join((parser.prog, *needed, "[OPTION...]"))
 
 
 def _version(parser: ArgumentParser, what: str) -> None:

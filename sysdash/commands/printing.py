@@ -17,6 +17,7 @@ from sysdash.aggregates import Aggregate
 from sysdash.bars import ascii_blocks
 from sysdash.errors import CannotCollect
 from sysdash.interrupts import ENDING
+from sysdash.model import Snapshot
 from sysdash.report.losses import lost_line
 
 _STUCK_MS = 100
@@ -79,14 +80,20 @@ def show(lines: Iterable[str]) -> None:
 
 def data(aggregate: Aggregate, found: Mapping[str, object]) -> None:
     """Print an interval as a line of JSON, and tell what was lost."""
-    # Escapes are ASCII, which is UTF-8 whatever the locale is.
-    _print(f"{json.dumps(found, ensure_ascii=not _is_utf8(sys.stdout.encoding))}\n")
+    objects([found])
     tell_losses(aggregate)
 
 
-def tell_losses(aggregate: Aggregate) -> None:
-    """Say on standard error what is missing, if anything is."""
-    lost = lost_line(aggregate.lost)
+def objects(found: Iterable[Mapping[str, object]]) -> None:
+    """Print objects as lines of JSON, all at once."""
+    # Escapes are ASCII, which is UTF-8 whatever the locale is.
+    ascii_only = not _is_utf8(sys.stdout.encoding)
+    _print("".join(f"{json.dumps(each, ensure_ascii=ascii_only)}\n" for each in found))
+
+
+def tell_losses(found: Aggregate | Snapshot) -> None:
+    """Say on standard error which calls are missing, if any are."""
+    lost = lost_line(found.lost)
     if lost:
         print(lost, file=sys.stderr, flush=True)
 

@@ -8,18 +8,20 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from sysdash import app, syscalls
+from sysdash.arguments import Signatures, of_formats
 from sysdash.collector import Collector, Source
-from sysdash.commands.words import WAITING
+from sysdash.commands.words import WAITING, by_number
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
-from sysdash.probes import capabilities
+from sysdash.probes import capabilities, tracefs
+from sysdash.story import Teller
 from sysdash.units import bytes_, fit, safe, width
 from sysdash.workload import Tail, Workload
 
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         keep_slow=settings.slow_keep, max_bytes=settings.history_memory_mb * 1_000_000
     )
 
+    signatures = Signatures(of_formats(tracefs.formats()))
     workload: Workload | None = None
     collector: Collector | None = None
     # The time to load the probe is not the user's.
@@ -58,13 +61,14 @@ def run(args: argparse.Namespace) -> int:
     def open_source() -> Source:
         nonlocal end
         # Only here: bcc takes a while to import, and the screen is drawn meanwhile.
-        from sysdash.probes.source import BpfSource
+        from sysdash.probes.source import BpfSource, Stories
 
         source = BpfSource(
             filters if workload is None else replace(filters, command=workload.pid),
-            thresholds(settings.thresholds_ns),
+            by_number(settings.thresholds_ns),
             default_threshold_ns=settings.threshold_ns,
             slow_per_second=settings.slow_per_second,
+            stories=Stories(signatures.reads(), stacks=settings.slow_stacks),
             waiting=syscalls.waiting(),
         )
         if workload is not None:
@@ -96,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
             display=settings.display,
             limits=describe(filters, args.command),
             most=args.top,
+            tell=Teller(signatures).tell,
             done=None if workload is None and args.duration_s is None else done,
         )
     return 0 if workload is None else workload.terminate()
@@ -127,15 +132,6 @@ def _show(output: bytes, cut: int) -> None:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
-
-
-def thresholds(by_name: Mapping[str, int | None]) -> dict[tuple[int, int], int | None]:
-    """Thresholds in ns by (syscall number, ABI code); None where no call is slow."""
-    return {
-        number: threshold_ns
-        for name, threshold_ns in by_name.items()
-        for number in syscalls.numbers(name)
-    }
 
 
 def describe(filters: Filters, command: Sequence[str] = ()) -> str:

@@ -39,6 +39,8 @@ PERCENTILE_NOTE = (
 WAITING = "%waiting"
 """What ``--syscall`` takes for all calls of :func:`sysdash.syscalls.waiting`."""
 
+_LONGEST_NS = 2**63
+
 _COMM_BYTES = 15  # TASK_COMM_LEN without its NUL
 
 
@@ -68,7 +70,7 @@ class ArgumentParser(argparse.ArgumentParser):
                 names = ", ".join(action.option_strings)
                 given = f"{names}[={value}]" if action.nargs == "?" else f"{names} {value}"
                 # As argparse prints it.
-                options.append((given.rstrip(), (action.help or "").replace("%%", "%")))
+                options.append((given.strip(), (action.help or "").replace("%%", "%")))
         if self.begins_command:
             options.append((_COMMAND, _COMMAND_HELP))
         return options
@@ -92,6 +94,7 @@ def top(parser: ArgumentParser) -> None:
     _duration(show, f"end after this time{_UNITS}")
     _top(show, "list at most N syscalls, and as many processes and errors")
     show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
+    _slower(show)
     show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
     show.add_argument(
         "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
@@ -145,15 +148,10 @@ def lat(parser: ArgumentParser) -> None:
     _times(show)
     _top(show, "the first N rows only (default: 10)")
 
-    def from_zero(text: str) -> int:
-        if text.isascii() and text.isdigit() and len(text) < 10:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
-
     show.add_argument(
         "--histograms",
         metavar="N",
-        type=from_zero,
+        type=_from_zero,
         help="histograms of the first N rows only, 0: none (default: of all with 4 calls or more)",
     )
     _by(show, KEYS)
@@ -193,6 +191,99 @@ def summary(parser: ArgumentParser) -> None:
     parser.checks.append(one_limit)
 
 
+def slow(parser: ArgumentParser) -> None:
+    """Add the words of ``sysdash slow``."""
+    _config(parser)
+    show = parser.add_argument_group("what is shown")
+    _slower(show)
+    show.add_argument(
+        "--in-flight",
+        action="store_true",
+        help="calls that have not returned, the longest first: once, or after each interval",
+    )
+    show.add_argument(
+        "-i",
+        "--interval",
+        dest="interval_s",
+        metavar="TIME",
+        type=_seconds(*limits.TABLES_S),
+        help=f"with -T or --in-flight: print after each interval{_UNITS}",
+    )
+    _duration(show, f"end after this time{_UNITS} (default: at Ctrl-C)")
+    _top(show, "the N longest calls only, at the end or after each interval")
+    show.add_argument(
+        "--per-second",
+        metavar="N",
+        type=_whole,
+        help="list at most N slow calls a second of the whole machine (default: that of the "
+        "configuration, 1000)",
+    )
+    show.add_argument("--no-stack", action="store_true", help="leave out the stacks")
+    _json(show, "call")
+    _filters(parser)
+    _command(parser)
+    parser.checks += [
+        lambda args: (
+            "-i/--interval needs -T/--top or --in-flight: slow calls are printed as they end"
+            if args.interval_s is not None and not (args.top or args.in_flight)
+            else None
+        ),
+        lambda args: (
+            "--in-flight and -x/--failures or -e/--errno exclude each other: what has not returned "
+            "has not failed"
+            if args.in_flight and (args.failures or args.errno)
+            else None
+        ),
+        lambda args: (
+            "--in-flight with a command needs -i/--interval or -d/--duration"
+            if args.in_flight and args.command and not (args.interval_s or args.duration_s)
+            else None
+        ),
+        lambda args: (
+            "--in-flight and --per-second exclude each other"
+            if args.in_flight and args.per_second is not None
+            else None
+        ),
+    ]
+
+
+def args(parser: ArgumentParser) -> None:
+    """Add the words of ``sysdash args``."""
+    parser.add_argument(
+        "what",
+        metavar="SYSCALL[:ARG]",
+        type=_call_and_argument,
+        help="a syscall, and one of its arguments by name or by number from 0; ret, or none: what "
+        "it returns",
+    )
+    _config(parser)
+    show = parser.add_argument_group("what is shown")
+    show.add_argument(
+        "-C",
+        "--count",
+        action="store_true",
+        help="the most frequent values (what it does without -H)",
+    )
+    show.add_argument("-H", "--histogram", action="store_true", help="a histogram by powers of two")
+    _times(show)
+    _top(show, "the N most frequent values only (default: 20)")
+    _json(show)
+    _filters(parser)
+    _command(parser)
+    parser.checks += [
+        lambda args: (
+            "-H/--histogram and -C/--count exclude each other"
+            if args.histogram and args.count
+            else None
+        ),
+        lambda args: (
+            "-H/--histogram and -T/--top exclude each other: a histogram is shown as a whole"
+            if args.histogram and args.top
+            else None
+        ),
+    ]
+
+
 def doctor(parser: ArgumentParser) -> None:
     """Add the words of ``sysdash doctor``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -217,6 +308,18 @@ _COMMAND_HELP = (
 
 
 _UNITS = ", as 5, 0.5, 500ms or 2m"
+
+
+def _slower(group: _Group) -> None:
+    group.add_argument(
+        "--threshold",
+        metavar="[NAME=]TIME[,...]",
+        type=_thresholds,
+        action="extend",
+        default=[],
+        help="a call that takes so long is slow: 10ms, 500us, 0 (every call), off (none); alone of "
+        "every syscall, with NAME= of that one (default: those of the configuration)",
+    )
 
 
 def _times(group: _Group) -> None:
@@ -256,8 +359,11 @@ def _by(group: _Group, keys: tuple[str, ...], modes: tuple[str, ...] = ()) -> No
     )
 
 
-def _json(group: _Group) -> None:
-    group.add_argument("--json", action="store_true", help="print one JSON object an interval")
+def _json(group: _Group, each: str = "interval") -> None:
+    article = "an" if each[0] in "aeiou" else "a"
+    group.add_argument(
+        "--json", action="store_true", help=f"print one JSON object {article} {each}"
+    )
 
 
 def _command(parser: ArgumentParser, *also: str) -> None:
@@ -296,7 +402,7 @@ def _command_alone(args: argparse.Namespace) -> str | None:
 
 def _filters(parser: ArgumentParser) -> None:
     parser.checks.append(_filters_fit)
-    ends = "count, lat and summary end with it"
+    ends = "args, count, lat, slow and summary end with it"
     group = parser.add_argument_group(
         "what is collected",
         "Applied in the kernel, where what is left out costs almost nothing. A filter\n"
@@ -389,6 +495,12 @@ def _format(text: str) -> str:
     return text
 
 
+def _from_zero(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+
+
 def _whole(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= 1:
         return int(text)
@@ -445,11 +557,53 @@ def _syscalls(text: str) -> list[str]:
                 raise argparse.ArgumentTypeError(
                     f"unknown class of syscalls {name!r}, known: {WAITING}"
                 )
-        elif not syscalls.numbers(name):
-            near = syscalls.nearest(name)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise argparse.ArgumentTypeError(f"unknown syscall {name!r}{hint}")
+        else:
+            _known_syscall(name)
     return words
+
+
+def _known_syscall(name: str) -> None:
+    if not syscalls.numbers(name):
+        lower = name.lower()
+        near = [lower] if syscalls.numbers(lower) else syscalls.nearest(name)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise argparse.ArgumentTypeError(f"unknown syscall {name!r}{hint}")
+
+
+def _call_and_argument(text: str) -> tuple[str, str | None]:
+    """The name of a syscall, and what is behind its colon, which takes its time to understand."""
+    if "," in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: it takes one syscall, and one of its arguments"
+        )
+    name, colon, argument = text.partition(":")
+    _known_syscall(name)
+    return name, argument if colon else None
+
+
+def _thresholds(text: str) -> list[tuple[str | None, int | None]]:
+    return [_threshold(word) for word in _list(text)]
+
+
+def _threshold(word: str) -> tuple[str | None, int | None]:
+    """The name of a syscall, None for all, and nanoseconds, None for never."""
+    name, equals, value = word.rpartition("=")
+    if equals:
+        _known_syscall(name)
+    if value == "off":
+        ns = None
+    elif value == "0":
+        ns = 0
+    else:
+        try:
+            ns = parse_duration(value)
+        except (ValueError, OverflowError):
+            ns = _LONGEST_NS
+        if ns >= _LONGEST_NS:
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is not a threshold: write it as 10ms, futex=500us, 0 or off"
+            )
+    return name if equals else None, ns
 
 
 def _errnos(text: str) -> list[int]:
@@ -472,11 +626,32 @@ def settings(args: argparse.Namespace) -> Settings:
     Raises:
         ConfigError: the configuration cannot be used.
     """
-    # Only the dashboard has words for them.
     words = {"interval": "interval_s", "sort": "sort", "theme": "theme", "display": "display"}
     given = {field: getattr(args, word, None) for word, field in words.items()}
     known = {field: value for field, value in given.items() if value is not None}
-    return replace(config.load(args.config), **known)
+    return _with_thresholds(
+        replace(config.load(args.config), **known), getattr(args, "threshold", [])
+    )
+
+
+def _with_thresholds(
+    configured: Settings, given: Iterable[tuple[str | None, int | None]]
+) -> Settings:
+    """The thresholds of the words over the configured ones; one for all replaces all of those."""
+    alone = [ns for name, ns in given if name is None]
+    named = {name: ns for name, ns in given if name is not None}
+    if alone:
+        return replace(configured, threshold_ns=alone[-1], thresholds_ns=named)
+    return replace(configured, thresholds_ns={**configured.thresholds_ns, **named})
+
+
+def by_number(thresholds_ns: config.Thresholds) -> dict[tuple[int, int], int | None]:
+    """Thresholds in ns by (syscall number, ABI code), from those by name."""
+    return {
+        number: threshold_ns
+        for name, threshold_ns in thresholds_ns.items()
+        for number in syscalls.numbers(name)
+    }
 
 
 def filters(args: argparse.Namespace) -> Filters:

@@ -12,6 +12,7 @@ from sysdash.bars import bar, shaded_bar
 from sysdash.buckets import EDGES_NS, OVER, octaves
 from sysdash.model import Ints, Row
 from sysdash.report.keys import align, key_text
+from sysdash.report.shares import SHARE_COLUMNS, WIDEST, percent
 
 TOP = 10
 """Rows that are shown unless another number is asked for."""
@@ -19,16 +20,12 @@ TOP = 10
 _FEW_CALLS = 4
 """Of fewer calls, the table says as much as a histogram, in one line."""
 
-_WIDEST = 132
-"""Columns that bars fill at the most: in longer lines the eye loses its line."""
-
 _SECOND = 1 << 30
 _FEW_OCTAVES = 3
 
 _LEAST_NAME = 8
 _COUNT_COLUMNS, _SHORT_COUNT_COLUMNS = 11, 6
 _LABEL_COLUMNS = 12
-_SHARE_COLUMNS = 6
 
 
 # --- The whole ---
@@ -75,7 +72,7 @@ def _kind(by: Sequence[str]) -> str:
 
 def _more(hidden: int, every: int, kind: str, rest: float) -> str:
     plural = "" if hidden == 1 else "s"
-    share = _share(rest) or "none"
+    share = percent(rest) or "none"
     return f"{hidden} more {kind}{plural} took {share} of the time; --top {every} shows all"
 
 
@@ -85,14 +82,6 @@ def _without_histogram(few: int, kind: str, every: int) -> str:
         f"{who} with fewer than {_FEW_CALLS} timed calls {has} no histogram; "
         f"--histograms {every} shows all"
     )
-
-
-def _share(share: float) -> str:
-    if not share:
-        return ""
-    if 0.9995 <= share < 1:
-        return ">99.9%"
-    return "<0.1%" if share < 0.0005 else f"{share:.1%}"
 
 
 # --- The table ---
@@ -258,18 +247,18 @@ def _histograms(charts: Sequence[tuple[str, Row, Sequence[_Bin]]], columns: int)
     every = [one for _, _, bins in charts for one in bins]
     counts = max([9, *(len(f"{one.count:,}") for one in every)])
     marks = max([0, *(len(_mark(one)) for one in every)])
-    room = min(columns, _WIDEST) - 2 - _LABEL_COLUMNS - 1 - counts - 1 - _SHARE_COLUMNS - 1 - marks
+    room = min(columns, WIDEST) - 2 - _LABEL_COLUMNS - 1 - counts - 1 - SHARE_COLUMNS - 1 - marks
     lines: list[str] = []
     for heading, row, bins in charts:
         most = max(one.count for one in bins)
         lines += ["", units.fit(heading, columns)]
         for one in bins:
             draw = shaded_bar if one.branch else bar
-            share = _share(one.count / row.timed)
+            share = percent(one.count / row.timed)
             # Numbers first: in a wide terminal, those after the bars would be far from their line.
             line = (
                 f"  {one.branch + one.label:{_LABEL_COLUMNS}} {one.count:{counts},} "
-                f"{share:>{_SHARE_COLUMNS}} {draw(one.count / most, room)}{_mark(one)}"
+                f"{share:>{SHARE_COLUMNS}} {draw(one.count / most, room)}{_mark(one)}"
             )
             lines.append(line.rstrip())
     return lines

@@ -7,7 +7,7 @@ import numpy as np
 from sysdash import syscalls
 from sysdash.aggregates import Aggregate
 from sysdash.buckets import EDGES_NS, OVER
-from sysdash.model import Ints, Row
+from sysdash.model import Ints, Row, Syscall
 from sysdash.report.keys import key_text
 
 SCHEMA = "sysdash.aggregate/1"
@@ -43,6 +43,13 @@ def utc(time_ns: int) -> str:
     return f"{np.datetime64(time_ns // 1_000_000, 'ms')}Z"
 
 
+def syscall_keys(syscall: Syscall) -> dict[str, object]:
+    """The name of a system call, and of its table where that is not the native one."""
+    nr, abi = syscall.nr, syscall.abi
+    name: dict[str, object] = {"syscall": syscalls.name(nr, abi) or syscalls.unknown(nr)}
+    return name if abi == syscalls.NATIVE else {**name, "abi": _ABIS[abi]}
+
+
 def _row(row: Row, aggregate: Aggregate, *, histogram: bool) -> dict[str, object]:
     result: dict[str, object] = {}
     for key in aggregate.calls.by:
@@ -60,9 +67,8 @@ def _key(row: Row, key: str, aggregate: Aggregate) -> dict[str, object]:
         return {key: getattr(row, key)}
     if key == "errno" and not row.errno:
         return {key: None}
-    if key == "syscall" and row.syscall is not None and row.syscall.abi != syscalls.NATIVE:
-        nr, abi = row.syscall.nr, row.syscall.abi
-        return {key: syscalls.name(nr, abi) or syscalls.unknown(nr), "abi": _ABIS[abi]}
+    if key == "syscall" and row.syscall is not None:
+        return syscall_keys(row.syscall)
     return {key: key_text(row, key, aggregate.cgroups)}
 
 
