@@ -192,7 +192,7 @@ def _leave_own_options(command: str, parser: argparse.ArgumentParser) -> None:
     if command == "top":
         parser.description = "These options work without the command's name, too."
     filters = " [FILTER...] [-- COMMAND [ARG...]]" if COMMANDS[command].collects else ""
-    parser.usage = f"sysdash {command} [OPTION...]{filters}"
+    parser.usage = f"{parsers.begins(parser)}{filters}"
 
 
 def _man_examples() -> str:

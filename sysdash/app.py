@@ -36,6 +36,7 @@ import urwid
 from typing_extensions import override
 
 from sysdash import units
+from sysdash.arguments import Signatures
 from sysdash.history import History, Past
 from sysdash.interrupts import ENDING
 from sysdash.keys import Command, Context, find
@@ -43,24 +44,41 @@ from sysdash.limits import MAX_PID, SMALLEST_SCREEN, SORTS
 from sysdash.model import Filter, Syscall
 from sysdash.panels import bars
 from sysdash.panels.base import Panel
+from sysdash.panels.calls import CallsPanel, Tell, same
+from sysdash.panels.calls import find as find_call
 from sysdash.panels.cells import Line, canvas, fill
 from sysdash.panels.errors import ErrnosPanel, ErrorsPanel
 from sysdash.panels.help import HelpPanel
+from sysdash.panels.in_flight import InFlightPanel
 from sysdash.panels.latency import LatencyPanel
 from sysdash.panels.processes import CallersPanel, ProcessesPanel
 from sysdash.panels.slow import SlowPanel
+from sysdash.panels.stacks import Stacks
+from sysdash.panels.story import StoryPanel
 from sysdash.panels.summary import SummaryPanel
 from sysdash.panels.table import TablePanel
 from sysdash.panels.tiles import Tile, Tiles
 from sysdash.panels.top import TopPanel
+from sysdash.story import Teller
 from sysdash.theme import palette
-from sysdash.ui_state import INTERVALS_S, Page, Prompt, Scene, UiState, regex_hint, scene
+from sysdash.ui_state import (
+    INTERVALS_S,
+    Example,
+    Origin,
+    Page,
+    Prompt,
+    Scene,
+    UiState,
+    regex_hint,
+    scene,
+)
 
 _SORT_HINT_S = 4.0
 _LINES_A_WHEEL_STEP = 3
 _POLL_S = 0.1
 _LEAST_TYPED = 20
 _HELP_COLUMNS = 92
+_EXAMPLES = 200
 _HINTS = {
     Prompt.PID: (
         "Enter take  Esc cancel  empty clears",
@@ -83,10 +101,16 @@ class Control(Protocol):
 
     Attributes:
         interval_s: the refresh interval in seconds; may be set at any time.
+        watch_in_flight: whether what is known of calls in flight is on show, so that it is worth
+            looking it up; may be set at any time.
+        example: syscall number, ABI code and errno of failed calls that are to be listed however
+            fast they are; None for none; may be set at any time.
         error: what ended its thread; None while all is well.
     """
 
     interval_s: float
+    watch_in_flight: bool
+    example: Example | None
     error: BaseException | None
 
     def start(self) -> None:
@@ -108,6 +132,7 @@ class App:
         limits: str = "",
         most: int | None = None,
         mode: str = "LIVE",
+        tell: Tell | None = None,
     ) -> None:
         """A dashboard that shows ``history``.
 
@@ -118,26 +143,42 @@ class App:
             limits: what was limited when collecting, in words, for the header.
             most: rows of a list of calls, processes or errors at the most; None for all.
             mode: LIVE or REPLAY.
+            tell: says what is known of a call; None for a teller that knows the arguments' names
+                that come with sysdash.
         """
         self.history = history
         self.state = UiState(mode=mode, limits=limits, interval_s=interval_s, sort=sort, most=most)
         self.set_interval: Callable[[float], None] = lambda _: None
+        self.set_watch: Callable[[bool], None] = lambda _: None
+        self.set_example: Callable[[Example | None], None] = lambda _: None
         self.later: Callable[[float, Callable[[], None]], None] = lambda *_: None
         self._past: Past | None = None
         self._sort_hints = 0
+        self._watching = False
+        self._asked: Example | None = None
+        self._examples_of: tuple[Example | None, Past | None] = (None, None)
 
         state = self.state
+        tell = tell or Teller(Signatures()).tell
         self.top = TopPanel(state)
         self.latency = LatencyPanel(state)
-        self.slow = SlowPanel(state)
+        self.slow = SlowPanel(state, tell)
         self.summary = SummaryPanel(state)
         self.callers = CallersPanel(state)
         self.errnos = ErrnosPanel(state)
         self.processes = ProcessesPanel(state)
         self.errors = ErrorsPanel(state)
+        self.in_flight = InFlightPanel(state, tell)
+        stacks = Stacks(self._do_later, self.redraw)
+        self.story = StoryPanel(state, tell, stacks)
+        self._story_of: CallsPanel = self.slow
+        self._origin_of: CallsPanel = self.slow
         self.help = HelpPanel(state)
         self._focus: dict[object, Panel] = {}
         self.root = Root(self)
+
+    def _do_later(self, seconds: float, action: Callable[[], None]) -> None:
+        self.later(seconds, action)
 
     # --- Data ---
 
@@ -156,24 +197,70 @@ class App:
         """Draw what is known anew, after data or choices have changed."""
         past = self._past
         self.root.scene = scene(past, self.state.filter, self.root.scene) if past else None
-        for panel in self.panels():
+        self._take_examples(past)
+        # The list behind a story goes on: its next call may be newer than the story.
+        behind = [self._story_of] if self.state.story else []
+        for panel in [*self.panels(), *behind]:
             panel.update(self.root.scene, self.state)
+        self._say_place()
+        self._watch()
         self.root.invalidate()
+
+    def _say_place(self) -> None:
+        """Have a story say which of how many its call is."""
+        listed, now = self._story_of, self.state.story
+        is_now = now and listed.selected and same(listed.selected, now)
+        self.story.stands(listed.selected_index() if is_now else None, listed.length())
+
+    def _take_examples(self, past: Past | None) -> None:
+        """Keep the last calls that failed with the chosen error, as long as it is chosen."""
+        state = self.state
+        example, seen = self._examples_of
+        if example != state.example:
+            state.examples, seen = (), None
+        self._examples_of = (state.example, past)
+        if state.example is None or past is None or past is seen:
+            return
+        new = (
+            call
+            for call in reversed(past.snapshot.examples)
+            if (call.syscall.nr, call.syscall.abi, call.errno) == state.example
+        )
+        state.examples = (*new, *state.examples)[:_EXAMPLES]
+
+    def _watch(self) -> None:
+        """Have looked up what is on show and nothing else; nothing while the picture is paused."""
+        state = self.state
+        example = None if state.paused else state.example
+        if self._asked != example:
+            self._asked = example
+            self.set_example(example)
+        listed = state.page is Page.IN_FLIGHT and not state.detail
+        followed = state.story is not None and state.story.ret is None
+        if self._watching != ((listed or followed) and not state.paused):
+            self._watching = not self._watching
+            self.set_watch(self._watching)
 
     # --- Panels ---
 
     def panels(self) -> list[Panel]:
         """The panels of the current view, in the order of Tab."""
+        if self.state.story:
+            return [self.story]
         if self.state.detail:
             return [self.callers, self.errnos, self.latency, self.slow]
         if self.state.page is Page.PROCESSES:
             return [self.processes, self.summary]
+        if self.state.page is Page.IN_FLIGHT:
+            return [self.in_flight, self.summary]
         if self.state.page is Page.ERRORS:
             return [self.errors, self.summary]
         return [self.top, self.summary, self.latency, self.slow]
 
     @property
     def _where(self) -> object:
+        if self.state.story:
+            return "story"
         return "detail" if self.state.detail else self.state.page
 
     @property
@@ -191,6 +278,8 @@ class App:
         side = 18 if columns < 72 else 20 if columns < 110 else 26 if columns < 170 else 32
         left = columns - side - 3
         panels = self.panels()
+        if len(panels) == 1:
+            return [Tile(panels[0], (1, 1, columns - 2, rows - 2))]
         if len(panels) == 2:
             height = rows - 2
             return [
@@ -276,10 +365,23 @@ class App:
                 self._change_interval([s for s in INTERVALS_S if s > state.interval_s][:1])
             case Command.FASTER:
                 self._change_interval([s for s in INTERVALS_S if s < state.interval_s][-1:])
-            case Command.OPEN | Command.FILTER_PROCESS if self._bring_back():
+            case (
+                Command.OPEN | Command.OPEN_STORY | Command.CHOOSE_ERRNO | Command.FILTER_PROCESS
+            ) if self._bring_back():
                 pass
             case Command.OPEN:
                 self._open()
+            case Command.OPEN_STORY:
+                self._open_story()
+            case Command.NEXT_CALL:
+                self._go_on(Command.DOWN)
+            case Command.PREVIOUS_CALL:
+                self._go_on(Command.UP)
+            case Command.CHOOSE_ERRNO:
+                chosen = self.errnos.selected_errno
+                self._choose_errno(None if chosen == state.errno else chosen)
+            case Command.ALL_ERRNOS:
+                self._choose_errno(None)
             case Command.FILTER_PROCESS:
                 self._filter_process()
             case Command.RELEASE:
@@ -295,7 +397,14 @@ class App:
         self._to_the_top()
 
     def _to_the_top(self) -> None:
-        for panel in (self.top, self.callers, self.errnos, self.processes, self.errors):
+        for panel in (
+            self.top,
+            self.callers,
+            self.errnos,
+            self.processes,
+            self.in_flight,
+            self.errors,
+        ):
             panel.scroll_to(0)
 
     def _offer_sorts(self) -> None:
@@ -322,7 +431,8 @@ class App:
 
     def _next_view(self) -> None:
         pages = list(Page)
-        self.state.detail = False
+        self.state.story = None
+        self._close_syscall()
         self.state.page = pages[(pages.index(self.state.page) + 1) % len(pages)]
 
     def _change_interval(self, chosen: Sequence[float]) -> None:
@@ -343,25 +453,79 @@ class App:
 
     def _open(self) -> None:
         state = self.state
-        panel = self.focused
-        if panel is self.slow and self.slow.selected is None:
-            panel = self.top
+        if state.story:
+            errno = state.errno if state.detail else None
+            origin = Origin(state.story, state.detail, state.syscall, errno)
+            self._open_syscall(state.story.syscall)
+            state.origin, self._origin_of = origin, self._story_of
+            # The way back is not by way of letting go of a list that is held.
+            self._focus["detail"] = self.callers
+            return
+        # The list of slow calls has a selection of its own, or none.
+        panel = self.top if self.focused is self.slow else self.focused
         if not isinstance(panel, TablePanel) or not panel.selection_on_show:
             return
-        if self.focused is self.errors and self.errors.selected:
-            nr, abi, *_ = self.errors.selected
-            state.syscall = Syscall(nr, abi)
-        elif self.focused is self.slow and self.slow.selected:
-            state.syscall = self.slow.selected.syscall
-        if state.syscall is not None:
-            state.detail = True
+        if panel is self.errors and self.errors.selected:
+            nr, abi, errno, _ = self.errors.selected
+            self._open_syscall(Syscall(nr, abi), errno)
+        elif state.syscall is not None:
+            self._open_syscall(state.syscall)
+
+    def _open_syscall(self, syscall: Syscall, errno: int | None = None) -> None:
+        state = self.state
+        if not state.detail or state.syscall != syscall:
+            self._focus["detail"] = self.callers
+            state.errno = errno
+        state.story = None
+        state.syscall = syscall
+        state.detail = True
+
+    def _close_syscall(self) -> None:
+        self.state.detail = False
+        self.state.errno = None
+        self.state.origin = None
+
+    def _choose_errno(self, errno: int | None) -> None:
+        self.state.errno = errno
+        self.callers.scroll_to(0)
+        if errno is not None:
             self._focus["detail"] = self.callers
 
+    def _open_story(self) -> None:
+        panel = self.focused
+        if isinstance(panel, CallsPanel) and panel.selected and panel.selection_on_show:
+            self._story_of = panel
+            self.story.open(panel.selected)
+
+    def _go_on(self, direction: Command) -> None:
+        """To the story of a neighbour; where the call has left the list, to what took its place."""
+        panel, now = self._story_of, self.state.story
+        if panel.selected and now and same(panel.selected, now):
+            panel.command(direction)
+        if panel.selected and panel.selected is not now:
+            self.story.open(panel.selected)
+
     def _back(self) -> None:
-        if self.state.detail:
-            self.state.detail = False
+        if self.state.story:
+            self.state.story = None
+        elif self.state.origin:
+            self._back_to_story(self.state.origin)
+        elif self.state.detail:
+            self._close_syscall()
         else:
             self.state.page = Page.DASHBOARD
+
+    def _back_to_story(self, origin: Origin) -> None:
+        state = self.state
+        state.origin, state.story = None, origin.story
+        state.detail, state.syscall, state.errno = origin.detail, origin.syscall, origin.errno
+        self._story_of = self._origin_of
+        if origin.detail:
+            self._focus["detail"] = self._story_of
+        self.redraw()
+        place = find_call(origin.story, self._story_of.calls)
+        if place is not None:
+            self._story_of.select(place)
 
     def _filter_process(self) -> None:
         panel = self.focused
@@ -639,6 +803,7 @@ def run(
     limits: str = "",
     most: int | None = None,
     mode: str = "LIVE",
+    tell: Tell | None = None,
     done: Callable[[], bool] | None = None,
 ) -> None:
     """Show the dashboard until the user or a signal ends it; the terminal is restored in any case.
@@ -654,6 +819,7 @@ def run(
         limits: see :class:`App`.
         most: see :class:`App`.
         mode: see :class:`App`.
+        tell: see :class:`App`.
         done: asked ten times a second; the dashboard ends when it says so.
         theme: one of :data:`sysdash.theme.THEMES`.
         display: ``raw`` or ``curses``, urwid's two screens.
@@ -661,7 +827,15 @@ def run(
     Raises:
         BaseException: whatever ended the collector's thread.
     """
-    app = App(history, interval_s=interval_s, sort=sort, limits=limits, most=most, mode=mode)
+    app = App(
+        history,
+        interval_s=interval_s,
+        sort=sort,
+        limits=limits,
+        most=most,
+        mode=mode,
+        tell=tell,
+    )
     # urwid's curses screen does not look at NO_COLOR.
     styles = palette("mono" if os.environ.get("NO_COLOR") else theme)
     loop = urwid.MainLoop(app.root, styles, _screen(display), handle_mouse=True)
@@ -695,7 +869,15 @@ def run(
     def set_interval(seconds: float) -> None:
         control.interval_s = seconds
 
+    def set_watch(on: bool) -> None:
+        control.watch_in_flight = on
+
+    def set_example(example: Example | None) -> None:
+        control.example = example
+
     app.set_interval = set_interval
+    app.set_watch = set_watch
+    app.set_example = set_example
     app.later = lambda seconds, action: loop.set_alarm_in(seconds, lambda *_: action())
     if display == "curses":
         # urwid waits for keys inside curses then, and watches no pipe.

@@ -15,11 +15,16 @@ class Context(Enum):
     """Where a binding holds; the value says so in the help."""
 
     ALWAYS = ""
+    LISTS = "all but a call's story"
     DASHBOARD = "dashboard"
     DETAIL = "one syscall"
     CALLERS = "one syscall's processes"
-    HELD = "slow calls, one selected"
+    ERRNOS = "one syscall's errors"
+    ERRNO = "one syscall's error"
+    HELD = "slow calls or examples, one selected"
+    STORY = "a call's story"
     PROCESSES = "processes"
+    IN_FLIGHT = "in-flight calls"
     ERRORS = "errors"
     LIVE = "running"
     PAUSED = "paused"
@@ -40,6 +45,11 @@ class Command(Enum):
     FIRST = auto()
     LAST = auto()
     OPEN = auto()
+    OPEN_STORY = auto()
+    NEXT_CALL = auto()
+    PREVIOUS_CALL = auto()
+    CHOOSE_ERRNO = auto()
+    ALL_ERRNOS = auto()
     FILTER_PROCESS = auto()
     BACK = auto()
     SORT_NEXT = auto()
@@ -87,6 +97,7 @@ class Binding:
 
 
 _A = Context.ALWAYS
+_LISTS = Context.LISTS
 
 BINDINGS: tuple[Binding, ...] = (
     Binding(("up", "k"), Command.UP, _A, "move the selection up"),
@@ -113,6 +124,54 @@ BINDINGS: tuple[Binding, ...] = (
     ),
     Binding(
         ("enter",),
+        Command.CHOOSE_ERRNO,
+        Context.ERRNOS,
+        "show only the calls that fail with the selected error, with examples; again: all",
+        "filter",
+        55,
+    ),
+    Binding(
+        ("enter",),
+        Command.OPEN_STORY,
+        Context.HELD,
+        "the whole story of the selected call: arguments, file, result, stack",
+        "story",
+        89,
+    ),
+    Binding(
+        ("enter",),
+        Command.OPEN_STORY,
+        Context.IN_FLIGHT,
+        "the whole story of the selected call, followed until it returns",
+        "story",
+        70,
+    ),
+    Binding(
+        ("enter",),
+        Command.OPEN,
+        Context.STORY,
+        "into the call's syscall",
+        "syscall",
+        70,
+    ),
+    Binding(
+        ("n", "tab"),
+        Command.NEXT_CALL,
+        Context.STORY,
+        "the story of the next call in the list",
+        "next",
+        72,
+    ),
+    Binding(
+        ("N", "shift tab"),
+        Command.PREVIOUS_CALL,
+        Context.STORY,
+        "the story of the call before it",
+        "previous",
+        52,
+    ),
+    Binding(
+        ("enter",),
         Command.FILTER_PROCESS,
         Context.PROCESSES,
         "show only the selected process",
@@ -123,15 +182,31 @@ BINDINGS: tuple[Binding, ...] = (
         ("enter",),
         Command.OPEN,
         Context.ERRORS,
-        "into the syscall of the selected error",
+        "into the selected error: who gets it, examples",
         "open",
         70,
     ),
     Binding(
         ("esc", "backspace"),
         Command.BACK,
+        Context.STORY,
+        "back to the list of calls",
+        "back",
+        80,
+    ),
+    Binding(
+        ("esc", "backspace"),
+        Command.ALL_ERRNOS,
+        Context.ERRNO,
+        "back to all calls of the syscall",
+        "all calls",
+        81,
+    ),
+    Binding(
+        ("esc", "backspace"),
+        Command.BACK,
         Context.DETAIL,
-        "back from the syscall",
+        "back from the syscall: to the story from which it was opened, if it was",
         "back",
         80,
     ),
@@ -139,6 +214,14 @@ BINDINGS: tuple[Binding, ...] = (
         ("esc", "backspace"),
         Command.BACK,
         Context.PROCESSES,
+        "back to the dashboard",
+        "back",
+        80,
+    ),
+    Binding(
+        ("esc", "backspace"),
+        Command.BACK,
+        Context.IN_FLIGHT,
         "back to the dashboard",
         "back",
         80,
@@ -155,7 +238,7 @@ BINDINGS: tuple[Binding, ...] = (
         ("esc", "home"),
         Command.RELEASE,
         Context.HELD,
-        "to the newest slow calls, and follow them again",
+        "to the newest calls, and follow them again",
         "follow",
         88,
     ),
@@ -191,12 +274,12 @@ BINDINGS: tuple[Binding, ...] = (
         "sort",
         60,
     ),
-    Binding(("I",), Command.SORT_INVERT, _A, "invert the sort", "invert", 10),
-    Binding(("p",), Command.PROMPT_PID, _A, "filter by process ID (empty clears)", "pid", 50),
+    Binding(("I",), Command.SORT_INVERT, _LISTS, "invert the sort", "invert", 10),
+    Binding(("p",), Command.PROMPT_PID, _LISTS, "filter by process ID (empty clears)", "pid", 50),
     Binding(
         ("/", "f4"),
         Command.PROMPT_NAME,
-        _A,
+        _LISTS,
         "filter by process name: part of it in any case, or /regular expression/ (empty clears)",
         "name",
         50,
@@ -215,7 +298,12 @@ BINDINGS: tuple[Binding, ...] = (
     Binding((" ",), Command.RESUME, Context.PAUSED, "go on with the newest", "go on", 90),
     Binding(("tab",), Command.NEXT_PANEL, _A, "next panel", "panel", 20),
     Binding(
-        ("v", "f2"), Command.NEXT_VIEW, _A, "next view: dashboard, processes, errors", "view", 55
+        ("v", "f2"),
+        Command.NEXT_VIEW,
+        _A,
+        "next view: dashboard, processes, in-flight calls, errors",
+        "view",
+        55,
     ),
     Binding(("+",), Command.SLOWER, _A, "longer refresh interval, up to 10 s"),
     Binding(("-",), Command.FASTER, _A, "shorter refresh interval, down to 0.1 s"),
@@ -253,6 +341,7 @@ _LABELS = {
     "esc": "Esc",
     " ": "Space",
     "tab": "Tab",
+    "shift tab": "Shift-Tab",
     "ctrl l": "Ctrl-L",
     "ctrl u": "Ctrl-U",
 }

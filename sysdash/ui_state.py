@@ -9,10 +9,14 @@ from functools import cached_property
 from sysdash.history import Past
 from sysdash.keys import Context
 from sysdash.limits import INTERVAL_S
-from sysdash.model import Filter, SlowCall, Syscall, View, view
+from sysdash.model import Filter, SlowCall, Syscall, Table, View, view
+from sysdash.syscalls import errno_name, waits
 
 INTERVALS_S = (INTERVAL_S[0], 0.2, 0.5, 1.0, 2.0, 5.0, INTERVAL_S[1])
 """The refresh intervals that + and - go through, in seconds."""
+
+Example = tuple[int, int, int]
+"""Syscall number, ABI code and errno of failed calls."""
 
 
 class Page(Enum):
@@ -20,7 +24,21 @@ class Page(Enum):
 
     DASHBOARD = "dashboard"
     PROCESSES = "processes"
+    IN_FLIGHT = "in-flight calls"
     ERRORS = "errors"
+
+
+_ALWAYS_BY = {Page.ERRORS: "rate", Page.IN_FLIGHT: "duration"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A story that is come back to, and what was chosen behind it, as in :class:`UiState`."""
+
+    story: SlowCall
+    detail: bool
+    syscall: Syscall | None
+    errno: int | None
 
 
 class Prompt(Enum):
@@ -44,6 +62,10 @@ class UiState:
         page: the view.
         detail: whether the selected syscall is opened.
         syscall: the selected syscall; stays selected while it makes no calls.
+        errno: of the opened syscall, only the calls that failed with this error; None for all.
+        examples: the last calls that failed with it, however fast, newest first.
+        origin: the story from which the syscall was opened; None if it was not from one.
+        story: the call whose story is on show, over everything else.
         pinned: the user has done something: what is selected stays selected, wherever it moves.
         paused: the picture stands still.
         sorting: ``s`` was the last key.
@@ -61,6 +83,10 @@ class UiState:
     page: Page = Page.DASHBOARD
     detail: bool = False
     syscall: Syscall | None = None
+    errno: int | None = None
+    examples: tuple[SlowCall, ...] = ()
+    origin: Origin | None = None
+    story: SlowCall | None = None
     pinned: bool = False
     paused: bool = False
     sorting: bool = False
@@ -69,8 +95,20 @@ class UiState:
 
     @property
     def sorted_by(self) -> str:
-        """What the main table is ordered by: errors are always by their rate."""
-        return "rate" if self.page is Page.ERRORS and not self.detail else self.sort
+        """What the main table is ordered by: some are always by the same."""
+        return self.sort if self.detail else _ALWAYS_BY.get(self.page, self.sort)
+
+    @property
+    def example(self) -> Example | None:
+        """Which failed calls are to be listed one by one, however fast."""
+        if not self.detail or self.syscall is None or self.errno is None:
+            return None
+        return self.syscall.nr, self.syscall.abi, self.errno
+
+    def only(self, syscall: str) -> str:
+        """The opened syscall's name for a title, with the error that was chosen, if one was."""
+        chosen = f": {errno_name(self.errno)}" if self.detail and self.errno is not None else ""
+        return f"{syscall}{chosen}"
 
     def contexts(self, panel: Context | None = None) -> list[Context]:
         """The contexts in which keys are looked up now, the most special first.
@@ -82,13 +120,24 @@ class UiState:
         if self.help:
             return [Context.HELP]
         where = Context.DETAIL if self.detail else Context[self.page.name]
+        if self.story:
+            where = Context.STORY
         pace = Context.PAUSED if self.paused else Context.LIVE
         contexts = [where, pace, Context.ALWAYS]
-        if where is not Context.ERRORS:
+        if where not in (Context.ERRORS, Context.IN_FLIGHT, Context.STORY):
             contexts.insert(1, Context.SORTED)
+        if where is not Context.STORY:
+            contexts.insert(1, Context.LISTS)
+        # From the list of errors, the way back is not by way of the syscall's other calls.
+        # Nor is that to a story behind which the error was chosen already.
+        direct = self.page is Page.ERRORS or (
+            self.origin is not None and self.origin.errno == self.errno
+        )
+        if where is Context.DETAIL and self.errno is not None and not direct:
+            contexts.insert(0, Context.ERRNO)
         if panel is not None:
             contexts.insert(0, panel)
-        if self.filter:
+        if self.filter and where is not Context.STORY:
             contexts.insert(0, Context.FILTERED)
         if self.sorting:
             contexts.insert(0, Context.SORTING)
@@ -128,6 +177,30 @@ class Scene:
     def slow(self) -> list[SlowCall]:
         """The slow calls that pass the filter, newest first."""
         return self.view.filter.slow(self.past.slow)
+
+    @cached_property
+    def in_flight(self) -> tuple[list[SlowCall], list[SlowCall]]:
+        """The calls in flight that pass the filter, the longest first.
+
+        First those that are not by nature long, then those whose purpose is to wait.
+        """
+        calls = self.view.filter.slow(self.view.snapshot.in_flight)
+        by_waiting: tuple[list[SlowCall], list[SlowCall]] = ([], [])
+        for call in calls:
+            by_waiting[waits(call.syscall.nr, call.syscall.abi)].append(call)
+        return by_waiting
+
+    @property
+    def in_flight_unlisted(self) -> int:
+        """Calls in flight that are not listed; whose they are is not known, so no filter passes."""
+        return 0 if self.view.filter else self.view.snapshot.in_flight_more
+
+    def of_syscall(self, state: UiState) -> Table:
+        """The calls of the opened syscall, of the chosen error if there is one, by every key."""
+        calls = self.view.of_syscall(state.syscall or Syscall(-1))
+        if state.detail and state.errno is not None:
+            return calls.select(calls.errno == state.errno)
+        return calls
 
 
 def scene(past: Past, shown: Filter, before: Scene | None = None) -> Scene:

@@ -91,7 +91,7 @@ class Driver:
 
     def selected(self) -> str:
         """The line with the pointer."""
-        pointed = [line for line in self.lines() if line.startswith("│▸")]
+        pointed = [line for line in self.lines() if line.startswith(("│▸", "│▹"))]
         assert len(pointed) == 1
         return pointed[0]
 

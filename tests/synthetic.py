@@ -11,11 +11,25 @@ from sysdash import syscalls
 from sysdash.buckets import BUCKETS, bucket_of
 from sysdash.history import History
 from sysdash.model import Snapshot, derive
-from sysdash.records import EVENT, ROW, Events, Host, Rows, Sample
+from sysdash.records import (
+    EVENT,
+    EVENT_AT_LEAST,
+    EVENT_EXAMPLE,
+    EVENT_NO_ARGUMENTS,
+    NO_DETAIL,
+    ROW,
+    Data,
+    Detail,
+    Events,
+    File,
+    Host,
+    Rows,
+    Sample,
+)
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
-LOSSES = ("calls", "threads", "missed", "unattributed", "slow_limit", "slow_ring")
+LOSSES = ("calls", "threads", "missed", "unattributed", "slow_limit", "slow_ring", "stacks")
 HOST = Host("web-3", 2, 0.41, 212, 0.006, 148_000_000)
 
 
@@ -38,9 +52,28 @@ class Calls:
     number: int | None = None
 
 
+def file(path: str, *, certain: bool = True, deleted: bool = False) -> File:
+    """A regular file, as it was found behind a descriptor."""
+    names = tuple(name.encode() for name in reversed(path.strip("/").split("/")))
+    return File(
+        ino=131, dev=8 << 20 | 1, mode=0o100644, names=names, certain=certain, deleted=deleted
+    )
+
+
+def detail(
+    target: File | None = None, stack: Sequence[str] = (), data: bytes | None = None
+) -> Detail:
+    """What is known of a call; ``data`` is what its first pointer pointed to."""
+    read = None if data is None else Data(data)
+    return Detail((read, None), target, lambda: tuple(stack))
+
+
 @dataclass(frozen=True)
 class Slow:
-    """One slow call that ended ``ago_ms`` before its sample."""
+    """One slow call that ended ``ago_ms`` before its sample, or is in flight at its end.
+
+    ``example``: it is not slow, but was asked for.
+    """
 
     name: str
     duration_ns: int
@@ -50,6 +83,9 @@ class Slow:
     ret: int = 8192
     args: tuple[int, ...] = (7, 0x7F3152A01000, 8192, 0, 0, 0)
     ago_ms: int = 10
+    detail: Detail = NO_DETAIL
+    at_least: bool = False
+    example: bool = False
 
 
 def rows(calls: Sequence[Calls]) -> Rows:
@@ -74,14 +110,20 @@ def rows(calls: Sequence[Calls]) -> Rows:
     return result
 
 
-def events(slow: Sequence[Slow], end_ns: int) -> Events:
+def events(slow: Sequence[Slow], end_ns: int, *, returned: bool = True) -> Events:
     """The ring buffer's records for these slow calls."""
     result = np.zeros(len(slow), dtype=EVENT)
     for event, call in zip(result, slow, strict=True):
-        event["end_ns"] = end_ns - call.ago_ms * 1_000_000
+        event["end_ns"] = end_ns - (call.ago_ms * 1_000_000 if returned else 0)
+        event["flags"] = (
+            (call.at_least and EVENT_AT_LEAST)
+            | (not call.args and EVENT_NO_ARGUMENTS)
+            | (call.example and EVENT_EXAMPLE)
+        )
         event["duration_ns"] = call.duration_ns
         event["ret"] = call.ret
-        event["args"] = call.args
+        if call.args:
+            event["args"] = call.args
         event["pid"], event["tid"] = call.pid, call.tid
         event["nr"] = nr(call.name)
         event["comm"] = call.comm
@@ -96,6 +138,9 @@ def sample(
     interval_ns: int = SECOND_NS,
     lost: Mapping[str, int] | None = None,
     host: Host = HOST,
+    in_flight: Sequence[Slow] = (),
+    in_flight_more: int = 0,
+    in_flight_known: bool = True,
 ) -> Sample:
     """What one interval would collect; it ends ``second`` seconds after an arbitrary start."""
     mono_ns = second * SECOND_NS
@@ -107,6 +152,11 @@ def sample(
         events=events(slow, mono_ns),
         lost=dict.fromkeys(LOSSES, 0) | dict(lost or {}),
         host=host,
+        details=tuple(call.detail for call in slow),
+        in_flight=events(in_flight, mono_ns, returned=False),
+        in_flight_details=tuple(call.detail for call in in_flight),
+        in_flight_more=in_flight_more,
+        in_flight_known=in_flight_known,
     )
 
 

@@ -350,9 +350,11 @@ def test_views(driver: Driver) -> None:
     assert " Processes " in driver.text()
     assert driver.names()[:2] == ["1842", "4242"]
     driver.press("f2")
+    assert " In flight " in driver.text()
+    driver.press("v")
     assert driver.names() == ["ETIMEDOUT", "ENOENT"]
     driver.press("down", "enter")
-    assert " Processes in openat " in driver.text()
+    assert " Processes in openat: ENOENT " in driver.text()
     driver.press("esc", "v")
     assert " Top syscalls " in driver.text()
 
@@ -360,13 +362,36 @@ def test_views(driver: Driver) -> None:
 def test_tab_moves_the_focus_and_shows_it(driver: Driver) -> None:
     assert "title.focus" in driver.styles()
     driver.press("tab", "down", "down")
-    assert "▸read" in driver.text()
+    assert "▹read" in driver.text()
     assert driver.app.slow.selected is not None
     assert driver.app.slow.selected.syscall == Syscall(nr("connect"))
     driver.press("enter")
+    assert " Slow call connect " in driver.text()
+    driver.press("enter")
     assert " Processes in connect " in driver.text()
-    driver.press("esc", "tab", "up")
-    assert "▸exit_group" in driver.text()
+    driver.press("esc", "esc", "tab", "down")
+    assert "▸write" in driver.text()
+
+
+def test_the_focus_is_seen_without_colours(driver: Driver) -> None:
+    driver.size = (132, 43)
+
+    def heavy() -> list[str]:
+        return [line.split()[1] for line in driver.lines() if set("━┯┷┿") & set(line)]
+
+    assert heavy() == ["Top"]
+    assert "▹" not in driver.text()
+    driver.press("tab")
+    assert heavy() == ["Slow"]
+    assert "┷" in driver.line(" Slow calls ")
+    driver.press("down")
+    assert len([line for line in driver.lines() if "▸" in line]) == 1
+    assert "▹read " in driver.text()
+    driver.press("tab")
+    assert heavy() == ["Top"]
+    # The bar of a list that keeps its selection says less than the pointer does.
+    assert "▸read " in driver.text()
+    assert len([line for line in driver.lines() if "▹" in line]) == 1
 
 
 def test_the_footer_follows_the_focus(driver: Driver) -> None:
@@ -389,7 +414,9 @@ def test_the_footer_follows_the_focus(driver: Driver) -> None:
 def test_back_to_the_dashboard(driver: Driver, key: str) -> None:
     driver.press("v", key)
     assert " Top syscalls " in driver.text()
-    driver.press("v", "v", "enter", key)
+    driver.press("v", "v", key)
+    assert " Top syscalls " in driver.text()
+    driver.press("v", "v", "v", "enter", key)
     assert " Errors " in driver.text()
     driver.press("/", "x", "esc")
     assert " Errors " in driver.text()
@@ -421,12 +448,13 @@ def test_a_click_pins_the_selection_too() -> None:
 def test_nothing_is_added_up_again_for_a_key(
     driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver.press("enter", "esc", "v", "v", "v")
+    driver.press("enter", "esc", "v", "v", "v", "v")
     before = driver.app.root.scene
     added = []
-    for room in ("model", "panels.errors", "panels.processes"):
+    for room in ("model", "panels.errors", "panels.latency", "panels.processes"):
         monkeypatch.setattr(f"sysdash.{room}.aggregate", lambda *_: added.append(1))
-    driver.press("enter", "down", "tab", "esc", " ", "v", "down", "s", "v", "I", "v", " ", "end")
+    driver.press("enter", "down", "tab", "esc", " ", "v", "down", "s", "v", "I", "v", "v", " ")
+    driver.press("end", "tab", "down", "enter", "n", "esc")
     assert not added
     assert driver.app.root.scene is before
     monkeypatch.undo()
@@ -505,7 +533,7 @@ def test_unbound_keys_are_left_to_others(driver: Driver) -> None:
 
 def test_keys_of_features_that_do_not_exist_are_not_offered(driver: Driver) -> None:
     driver.press("?")
-    assert not re.search(r"zoom|heatmap|record|in-flight", driver.text((92, 200)))
+    assert not re.search(r"zoom|heatmap|recording", driver.text((92, 200)))
 
 
 # --- Mouse ---
@@ -532,7 +560,7 @@ def test_the_wheel_scrolls_without_selecting() -> None:
     driver = ranked(MANY)
     driver.click(5, 5, button=5)
     assert driver.names() == MANY[3:13]
-    assert "▸" not in driver.text()
+    assert not set("▸▹") & set(driver.text())
     driver.click(5, 5, button=4)
     assert driver.names() == MANY[:10]
 
@@ -550,7 +578,7 @@ def test_the_wheel_hides_no_row_and_a_key_comes_back_to_the_selection() -> None:
     assert driver.names()[-1] == "write"
     assert re.search(r"▸write .* 0/s", driver.selected())
     driver.click(5, 5, button=4)
-    assert "▸" not in driver.text()
+    assert not set("▸▹") & set(driver.text())
     # What cannot be seen is shown, not opened.
     driver.press("enter")
     assert "▸write" in driver.selected()
@@ -583,12 +611,12 @@ def test_the_selection_moves_on_when_its_process_is_gone(where: list[str]) -> No
 
 def test_the_selection_moves_on_when_its_error_is_gone() -> None:
     driver = Driver(typical())
-    driver.press("v", "v", "down")
+    driver.press("v", "v", "v", "down")
     assert "▸ENOENT" in driver.selected()
     driver.add(snapshot([call for call in CALLS if call.errno != 2], second=2))
     assert "▸ETIMEDOUT" in driver.selected()
     driver.press("enter")
-    assert " Processes in futex " in driver.text()
+    assert " Processes in futex: ETIMEDOUT " in driver.text()
 
 
 def test_clicks_in_tables_and_help(driver: Driver) -> None:

@@ -49,7 +49,7 @@ def _no_config_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 def top_syscalls(text: str) -> dict[str, str]:
     """The names in the panel `Top syscalls`, in order, each with its rate as shown."""
     lines = text.partition("Top syscalls")[2].partition("Latency")[0].splitlines()[1:]
-    rows = (re.match(r"│[▸ ](\S+) .*?([\d.]+[KMG]?)/s", line) for line in lines)
+    rows = (re.match(r"│[▸▹ ](\S+) .*?([\d.]+[KMG]?)/s", line) for line in lines)
     return {row[1]: row[2] for row in rows if row}
 
 
@@ -60,7 +60,7 @@ def number(short: str) -> float:
 
 
 def selected(text: str) -> str:
-    match = re.search(r"│▸ *(\S+)", text)
+    match = re.search(r"│[▸▹] *(\S+)", text)
     assert match, text
     return match[1]
 
@@ -75,7 +75,7 @@ def busiest_are_read_and_write(text: str) -> bool:
 
 def processes(text: str) -> list[tuple[int, str]]:
     """PIDs and the rest of their lines, of the panel `Processes`."""
-    rows = re.findall(r"^│[▸ ] *(\d+) (.*)$", text.partition("Processes")[2], re.MULTILINE)
+    rows = re.findall(r"^│[▸▹ ] *(\d+) (.*)$", text.partition("Processes")[2], re.MULTILINE)
     return [(int(pid), rest) for pid, rest in rows]
 
 
@@ -155,6 +155,7 @@ def test_keys(dd: subprocess.Popen[bytes]) -> None:
         header_says(terminal, "-", "LIVE 1.0s")
 
         show(terminal, "v", "Processes", "Summary")
+        show(terminal, "v", "In flight", "Summary")
         show(terminal, "v", "Errors", "Summary")
         show(terminal, "v", "Top syscalls", "Summary")
         show(terminal, "?", "Help", "move the selection up", "quit")
@@ -171,11 +172,140 @@ def test_keys(dd: subprocess.Popen[bytes]) -> None:
         assert selected(terminal.text) == name
 
         # A click on the second row, as the mouse protocol with SGR coordinates has it.
-        row = next(i for i, line in enumerate(terminal.lines) if line.startswith("│▸"))
+        row = next(i for i, line in enumerate(terminal.lines) if line.startswith(("│▸", "│▹")))
         other = row + 1 if row == 2 else 2
         terminal.type(f"\x1b[<0;5;{other + 1}M\x1b[<0;5;{other + 1}m")
         terminal.wait(lambda text: selected(text) != name, what="the clicked selection")
 
+        terminal.type("q")
+        assert terminal.wait_end() == 0
+
+
+# Reads a pipe for as long as nothing is written to it, once for each line of its own input.
+READER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(15, b"pipe-reader")
+to_read, to_write = os.pipe()
+os.write(1, b"%d %d\\n" % (os.stat(to_read).st_ino, to_write))
+while os.read(to_read, 4321):
+    pass
+"""
+
+
+@pytest.fixture
+def reader() -> Iterator[tuple[int, Callable[[], None]]]:
+    """A process that reads a pipe: the pipe's inode, and what writes a byte to it."""
+    command = [sys.executable, "-c", READER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        inode, descriptor = map(int, process.stdout.readline().split())
+
+        def write() -> None:
+            Path(f"/proc/{process.pid}/fd/{descriptor}").write_bytes(b"x")
+
+        yield inode, write
+        process.kill()
+
+
+def test_a_call_in_flight_its_story_and_its_end(reader: tuple[int, Callable[[], None]]) -> None:
+    inode, write = reader
+    command: list[str | Path] = [SYSDASH, "--comm", "pipe-reader", "-i", "0.2"]
+    with Terminal(command, columns=132, rows=43) as terminal:
+        terminal.wait_for("Summary", "in flight")
+        # It waited before sysdash was there: for how long is not known.
+        show(terminal, "vv", "In flight", "read", "≥", "pipe-reader", f"pipe:[{inode}]")
+        write()
+        terminal.wait(
+            lambda text: re.search(r"[▸▹]read +[\d.]+m?s", text), what="a call whose start was seen"
+        )
+        text = show(terminal, ENTER, "In flight read", "read has not returned for", "none yet")
+        for pattern in (rf"file +pipe:\[{inode}\]", r"count +4321", r"vmlinux +\w*pipe_read\+0x"):
+            assert re.search(pattern, text), pattern
+        write()
+        text = terminal.wait_for("Slow call read", "read took")
+        for pattern in (
+            r"process +pipe-reader",
+            r"result +1 ",
+            rf"file +pipe:\[{inode}\]",
+            r"count +4321",
+            r"Stack, innermost first",
+        ):
+            assert re.search(pattern, text), pattern
+        assert "none: stacks" not in text
+        terminal.type("q")
+        assert terminal.wait_end() == 0
+
+
+def test_a_slow_call_and_its_story(reader: tuple[int, Callable[[], None]]) -> None:
+    inode, write = reader
+    command: list[str | Path] = [SYSDASH, "--comm", "pipe-reader", "-i", "0.2"]
+    with Terminal(command, columns=132, rows=43) as terminal:
+        terminal.wait_for("Summary", "in flight")
+        write()
+        # The call that is begun now is seen from its beginning to its end.
+        time.sleep(0.1)
+        write()
+        line = terminal.wait(
+            lambda text: re.search(rf" read .*pipe-reader .* fd=\d+ pipe:\[{inode}\].*", text),
+            what="the slow call",
+        )
+        assert "count=4321" in line
+        show(terminal, TAB + DOWN, ": held", "Enter story")
+        text = show(terminal, ENTER, "Slow call read", "Stack, innermost first", "Enter syscall")
+        assert re.search(r"took 1\d\dms", text)
+        show(terminal, ENTER, "Processes in read")
+        show(terminal, ESC, "Slow call read")
+        show(terminal, ESC, "Top syscalls")
+        terminal.type("q")
+        assert terminal.wait_end() == 0
+
+
+OPENER = """
+import os, time
+with open("/proc/self/comm", "w") as name:
+    name.write("opener")
+while True:
+    try:
+        os.stat("/no/such/place")
+    except OSError:
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def opener() -> Iterator[None]:
+    """A process that looks for a file that is not there, fifty times a second."""
+    with subprocess.Popen([sys.executable, "-c", OPENER]) as process:
+        yield
+        process.kill()
+
+
+@pytest.mark.usefixtures("opener")
+def test_from_an_error_to_a_fast_call_that_failed_with_it() -> None:
+    calls = "stat,newfstatat,statx"
+    command: list[str | Path] = [SYSDASH, "--comm", "opener", "--syscall", calls, "-i", "0.2"]
+    with Terminal(command, columns=132, rows=43) as terminal:
+        terminal.wait_for("Summary", "stat")
+        show(terminal, "vvv", "ENOENT", "opener")
+        text = show(terminal, ENTER, "Examples of ", ": ENOENT", "/no/such/place")
+        assert re.search(r"\d\d:\d\d:\d\d +[\d.]+[nµ]s opener .* /no/such/place", text)
+        show(terminal, TAB + TAB + DOWN, ": ENOENT, held", "Enter story")
+        text = show(terminal, ENTER, "Failed call ", "ENOENT: No such file or directory")
+        for pattern in (r"path +/no/such/place|file +/no/such/place", r"process +opener", r"libc"):
+            assert re.search(pattern, text), pattern
+        # They are not slow.
+        show(terminal, ESC, "Examples of ")
+        terminal.type("v")
+        text = terminal.wait_for("Top syscalls")
+        assert re.search(r"slow calls +0 ", text)
+        terminal.type("q")
+        assert terminal.wait_end() == 0
+
+
+def test_with_errors_alone_no_calls_in_flight_are_told() -> None:
+    with Terminal([SYSDASH, "-x", "-i", "0.2"]) as terminal:
+        terminal.wait(lambda text: re.search(r"in flight +· ", text), what="no number")
+        show(terminal, "vv", "not collected with -x or -e")
         terminal.type("q")
         assert terminal.wait_end() == 0
 
@@ -418,7 +548,7 @@ def test_hostile_names_neither_break_the_screen_nor_reach_the_terminal(
         # The same names in the other places that show them.
         target = hostile_pids["a window title"]
         header_says(terminal, f"p{target}{ENTER}", f"pid {target}")
-        terminal.type("v")
+        terminal.type("vv")
         show(
             terminal,
             "v",

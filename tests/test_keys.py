@@ -7,6 +7,7 @@ import pytest
 from sysdash import keys
 from sysdash.keys import BINDINGS, Command, Context
 from sysdash.limits import INTERVAL_S
+from sysdash.model import Filter, SlowCall, Syscall
 from sysdash.panels.help import key_lines
 from sysdash.ui_state import Page, Prompt, UiState
 
@@ -23,6 +24,16 @@ PROMISED = [
     ("enter", Context.DASHBOARD, Command.OPEN),
     ("backspace", Context.DETAIL, Command.BACK),
     ("esc", Context.DETAIL, Command.BACK),
+    ("enter", Context.HELD, Command.OPEN_STORY),
+    ("enter", Context.IN_FLIGHT, Command.OPEN_STORY),
+    ("enter", Context.ERRNOS, Command.CHOOSE_ERRNO),
+    ("enter", Context.STORY, Command.OPEN),
+    ("backspace", Context.STORY, Command.BACK),
+    ("esc", Context.STORY, Command.BACK),
+    ("n", Context.STORY, Command.NEXT_CALL),
+    ("N", Context.STORY, Command.PREVIOUS_CALL),
+    ("esc", Context.IN_FLIGHT, Command.BACK),
+    ("esc", Context.ERRNO, Command.ALL_ERRNOS),
     ("esc", Context.PROCESSES, Command.BACK),
     ("backspace", Context.ERRORS, Command.BACK),
     ("s", Context.SORTED, Command.SORT_NEXT),
@@ -30,10 +41,10 @@ PROMISED = [
     ("r", Context.SORTING, Command.SORT_RATE),
     ("l", Context.SORTING, Command.SORT_LATENCY),
     ("t", Context.SORTING, Command.SORT_TOTAL),
-    ("I", Context.DASHBOARD, Command.SORT_INVERT),
-    ("p", Context.DASHBOARD, Command.PROMPT_PID),
-    ("/", Context.DASHBOARD, Command.PROMPT_NAME),
-    ("f4", Context.DASHBOARD, Command.PROMPT_NAME),
+    ("I", Context.LISTS, Command.SORT_INVERT),
+    ("p", Context.LISTS, Command.PROMPT_PID),
+    ("/", Context.LISTS, Command.PROMPT_NAME),
+    ("f4", Context.LISTS, Command.PROMPT_NAME),
     ("ctrl l", Context.FILTERED, Command.CLEAR_FILTERS),
     (" ", Context.LIVE, Command.PAUSE),
     (" ", Context.PAUSED, Command.RESUME),
@@ -82,9 +93,14 @@ def test_contexts_follow_the_state() -> None:
     assert UiState(detail=True, sorting=True).contexts()[0] is Context.SORTING
 
 
-def test_errors_are_always_by_rate_and_offer_no_sort() -> None:
+CALL = SlowCall(0, Syscall(0), 10**9, 1, 1, "a", (0,) * 6, 0, None)
+
+
+def test_lists_with_an_order_of_their_own_offer_no_sort() -> None:
     for key in ("s", "f6"):
-        assert keys.find(key, UiState(page=Page.ERRORS).contexts()) is None
+        for page in (Page.ERRORS, Page.IN_FLIGHT):
+            assert keys.find(key, UiState(page=page).contexts()) is None
+        assert keys.find(key, UiState(story=CALL).contexts()) is None
         for state in (UiState(), UiState(page=Page.PROCESSES), UiState(detail=True)):
             binding = keys.find(key, state.contexts())
             assert binding is not None
@@ -97,6 +113,33 @@ def test_a_held_list_is_released_before_anything_else() -> None:
             binding = keys.find(key, state.contexts(Context.HELD))
             assert binding is not None
             assert binding.command is Command.RELEASE
+
+
+def test_a_story_covers_what_it_was_opened_from() -> None:
+    for below in (UiState(), UiState(detail=True), UiState(page=Page.IN_FLIGHT)):
+        below.story = CALL
+        assert Context.STORY in below.contexts()
+        for key in ("enter", "esc"):
+            binding = keys.find(key, below.contexts())
+            assert binding is not None
+            assert binding.context is Context.STORY
+    assert UiState(story=CALL, help=True).contexts() == [Context.HELP]
+
+
+def test_an_open_story_takes_no_keys_for_the_list_behind_it() -> None:
+    shown = Filter(pid=1)
+    for key in ("I", "p", "/", "f4", "ctrl l"):
+        assert keys.find(key, UiState(story=CALL, filter=shown).contexts()) is None
+        for page in Page:
+            assert keys.find(key, UiState(page=page, filter=shown).contexts()) is not None
+        assert keys.find(key, UiState(detail=True, filter=shown).contexts()) is not None
+
+
+def test_the_way_back_from_an_error_is_its_syscall_unless_it_came_from_the_list_of_errors() -> None:
+    for page, command in ((Page.DASHBOARD, Command.ALL_ERRNOS), (Page.ERRORS, Command.BACK)):
+        binding = keys.find("esc", UiState(page=page, detail=True, errno=2).contexts())
+        assert binding is not None
+        assert binding.command is command
 
 
 def test_the_line_of_a_prompt_can_be_cleared() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from screen import CALLS, Driver, typical
-from synthetic import HOST, LOSSES, Calls, Slow, nr, snapshot
+from synthetic import HOST, LOSSES, Calls, Slow, detail, file, nr, snapshot
 from urwid.util import set_temporary_encoding
 
 from sysdash import units
@@ -223,8 +223,11 @@ def test_slow_calls_newest_first_with_result_and_ids() -> None:
     lines = [line for line in driver.lines() if re.match(r"│ \d\d:\d\d:\d\d", line)]
     assert [line.split()[2] for line in lines] == ["read", "connect", "futex"]
     assert re.search(r"45\.2ms postgres +1842/1845 ", lines[0])
-    assert "8192" in lines[0]
     assert "ETIMEDOUT" in lines[1]
+    wide = Driver(typical(), size=(132, 43))
+    assert re.search(r"1842/1845 +8192 ", wide.line(" 45.2ms "))
+    assert re.search(r"999/999 +ETIMEDOUT ", wide.line(" 130ms "))
+    assert wide.text().count("ETIMEDOUT") == 1
 
 
 def test_no_slow_call_among_those_shown() -> None:
@@ -240,7 +243,7 @@ def test_no_slow_call_among_those_shown() -> None:
 @pytest.mark.parametrize("room", ["top", "callers", "errnos", "processes", "errors"])
 def test_a_column_that_is_not_known_is_a_mistake(room: str) -> None:
     driver = Driver(typical())
-    driver.press("v", "v", "enter")
+    driver.press("v", "v", "v", "enter")
     panel = getattr(driver.app, room)
     with pytest.raises(LookupError, match="no column 'new'"):
         panel.cells([0], [Placed(Column("new", "", 5), 5)])
@@ -380,7 +383,7 @@ def test_before_the_first_interval(size: tuple[int, int]) -> None:
     assert abs(found - (1 + end) / 2) <= 1
     assert lines[found][0] == lines[found][-1] == "│"
     assert "no system calls" not in driver.text()
-    for _ in range(3):
+    for _ in range(4):
         driver.press("v")
         assert driver.text().count("loading the probe…") == 1
 
@@ -389,6 +392,14 @@ def test_an_interval_without_calls() -> None:
     text = Driver(snapshot([])).text()
     assert "no system calls in this interval" in text
     assert "no call took longer" in text
+
+
+def test_the_heading_of_the_trend_says_that_it_is_of_rates() -> None:
+    driver = Driver(typical())
+    assert " rates " in driver.line(" Top syscalls ")
+    wide = next(line for line in driver.lines((200, 60)) if " Top syscalls " in line)
+    assert " calls/s over time " in wide
+    assert "trend" not in wide
 
 
 def test_the_trend_has_one_block_an_interval() -> None:
@@ -426,7 +437,7 @@ def test_a_filter_that_nothing_passes_says_so() -> None:
         text = driver.text((160, 40))
         assert "no process matches the filter" in text
         assert ("a regular expression goes between slashes: /…/" in text) == hint
-        assert "▸" not in text
+        assert not set("▸▹") & set(text)
         assert "made no calls" not in text
         before = driver.text()
         driver.press("enter")
@@ -443,7 +454,7 @@ def test_errors_are_those_of_all_processes_of_a_name() -> None:
     calls = [Calls("openat", 2, pid=pid, comm=b"cc1", errno=2) for pid in range(1, 31)]
     calls += [Calls("openat", 5, pid=99, comm=b"find", errno=2), Calls("read", 7)]
     driver = Driver(snapshot(calls), sort="latency")
-    driver.press("v", "v")
+    driver.press("v", "v", "v")
     assert driver.names() == ["ENOENT", "ENOENT"]
     assert re.search(r"openat +cc1 +30 +60/s", driver.line(" cc1 "))
     assert re.search(r"openat +find +1 +5(\.0+)?/s", driver.line(" find "))
@@ -453,7 +464,7 @@ def test_errors_are_those_of_all_processes_of_a_name() -> None:
     assert driver.app.state.sort == "latency"
 
 
-@pytest.mark.parametrize("keys", [["v"], ["v", "v"]])
+@pytest.mark.parametrize("keys", [["v"], ["v", "v", "v"]])
 def test_names_are_whole_at_80_columns(keys: list[str]) -> None:
     driver = Driver(snapshot([Calls("read", 5, pid=4_194_304, comm=b"fifteen-letters", errno=2)]))
     driver.press(*keys)
@@ -461,19 +472,27 @@ def test_names_are_whole_at_80_columns(keys: list[str]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES[2:])
-def test_the_columns_of_slow_calls_stay_where_they_are(size: tuple[int, int]) -> None:
-    def headings(slow: Slow) -> list[int]:
-        line = next(
-            line
-            for line in Driver(snapshot(CALLS, [slow]), size=size).lines()
-            if " Slow calls " in line
-        )
-        return [line.index(name) for name in ("took", "process", "pid/tid", "result", "arguments")]
+def test_the_columns_of_slow_calls_grow_and_then_stay_where_they_are(
+    size: tuple[int, int],
+) -> None:
+    def headings(driver: Driver) -> list[int]:
+        line = driver.line(" Slow calls ")
+        return [line.index(name) for name in ("took", "process", "pid/tid", "arguments")]
 
     short = Slow("read", 10**8, 1, 1, b"a", 0)
     long = Slow("clock_nanosleep", 10**9, 4_194_303, 4_194_304, b"fifteen-letters", -516)
-    assert headings(short) == headings(long)
-    assert " clock_nanosleep " in Driver(snapshot(CALLS, [long]), size=size).text()
+    driver = Driver(snapshot(CALLS, [short]), size=size)
+    least = headings(driver)
+    driver.add(snapshot(CALLS, [long], second=2))
+    assert " clock_nanosleep " in driver.text()
+    grown = headings(driver)
+    assert grown > least
+    # Calls that need less, or none at all, move nothing.
+    for name in ("a", "nobody"):
+        driver.app.show(Filter(name=f"/^{name}$/"))
+        assert headings(driver) == grown
+    driver.press("enter")
+    assert headings(driver) == grown
 
 
 # --- Hostile and random input ---
@@ -483,8 +502,11 @@ def test_the_columns_of_slow_calls_stay_where_they_are(size: tuple[int, int]) ->
 @pytest.mark.parametrize("size", [(60, 15), (80, 24), (200, 60)])
 def test_hostile_names_do_no_harm(name: bytes, size: tuple[int, int]) -> None:
     calls = [Calls("read", 10, pid=1, comm=name), Calls("write", 9, pid=2, comm=b"ok", errno=5)]
-    driver = Driver(snapshot(calls, [Slow("read", 10**8, comm=name)]), size=size)
-    for keys in ([], ["enter"], ["v"], ["v"], ["v", "tab", "down"]):
+    text = units.safe(name)
+    target = replace(file("/x"), names=(name, b"folder"))
+    hostile = Slow("read", 10**8, comm=name, detail=detail(target, [f"{text}`{text}+1"]))
+    driver = Driver(snapshot(calls, [hostile], in_flight=[hostile]), size=size)
+    for keys in ([], ["enter"], ["v"], ["v"], ["enter"], ["v"], ["v", "tab", "down"], ["enter"]):
         driver.press(*keys)
         for line in driver.lines():
             assert line.isprintable()
@@ -507,7 +529,7 @@ def test_hostile_names_do_no_harm(name: bytes, size: tuple[int, int]) -> None:
         max_size=30,
     ),
     st.lists(
-        st.sampled_from(["down", "end", "enter", "tab", "v", "s", "I", "?", "p", "page up", " "]),
+        st.sampled_from(["down", "end", "enter", "tab", "v", "s", "I", "?", "p", "n", "esc", " "]),
         max_size=8,
     ),
 )
@@ -522,18 +544,28 @@ def test_any_size_any_data_any_keys(
             Calls("read", n % 2**32 + 1, ns, i + 1, comm, errno, abi, number)
             for i, (number, abi, n, ns, comm, errno) in enumerate(made)
         ]
-        slow = [Slow("read", ns or 0, comm=comm) for _, _, _, ns, comm, _ in made]
-        driver = Driver(snapshot(calls, slow), snapshot([], second=2), size=(columns, rows))
+        slow = [
+            Slow("read", ns or 0, comm=comm, detail=detail(stack=[units.safe(comm)]))
+            for _, _, _, ns, comm, _ in made
+        ]
+        in_flight = [replace(call, name="poll") for call in slow[::2]] + slow
+        one = snapshot(calls, slow, in_flight=in_flight, in_flight_more=len(calls))
+        driver = Driver(one, snapshot([], second=2, in_flight=slow), size=(columns, rows))
         driver.press(*keys)
-        driver.add(snapshot(calls[::2], slow[:1], second=3))
+        driver.add(snapshot(calls[::2], slow[:1], second=3, in_flight=slow[1:]))
+        driver.press(*keys)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_only_styles_of_the_theme_are_used(size: tuple[int, int]) -> None:
     known = {entry[0] for entry in palette("default")}
     lost = {"calls": 1, "unattributed": 1, "slow_ring": 1}
-    driver = Driver(snapshot(CALLS, lost=lost), size=size)
-    for keys in ([], ["s"], [" "], ["tab", "down"], ["enter"], ["esc"], ["v"], ["v"], ["p"]):
+    calls = [Slow("read", 10**9, ret=-2, detail=detail(stack=["kernel`f"])), Slow("poll", 10**9)]
+    driver = Driver(snapshot(CALLS, calls, lost=lost, in_flight=calls), size=size)
+    for keys in (
+        [], ["s"], [" "], ["tab", "down"], ["enter"], ["esc"], ["v"], ["v"], ["enter"], ["v"],
+        ["enter"], ["esc"], ["p"],
+    ):  # fmt: skip
         driver.press(*keys)
         assert driver.styles() <= known
     driver.press("x", "enter")
@@ -547,7 +579,7 @@ def test_ascii_where_the_encoding_has_no_more() -> None:
         driver.press("v")
         text = driver.text()
     assert text.isascii()
-    assert "+ Processes -" in text
+    assert "+ Processes =" in text
     assert "???? " in text
     assert "3.00us" in text
 

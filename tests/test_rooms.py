@@ -29,6 +29,12 @@ FORBIDDEN = {
     "records": (*OUTSIDE, *CLOCK_THREADS_IO, "ctypes"),
     "model": (*OUTSIDE, *CLOCK_THREADS_IO),
     "bars": ("sysdash", *OUTSIDE, "numpy"),
+    "constants": ("sysdash", *OUTSIDE, "numpy"),
+    "meanings": ("sysdash", *OUTSIDE, "numpy"),
+    "arguments": (*OUTSIDE, "numpy"),
+    "descriptors": (*OUTSIDE, "numpy"),
+    "quantity": (*OUTSIDE, *CLOCK_THREADS_IO, "numpy"),
+    "story": (*OUTSIDE, *CLOCK_THREADS_IO, "numpy"),
     "aggregates": (*OUTSIDE, *CLOCK_THREADS_IO),
     "report": (*OUTSIDE, *CLOCK_THREADS_IO),
     "workload": (*OUTSIDE, "numpy"),
@@ -61,12 +67,22 @@ ALLOWED = {
         "sysdash.buckets", "sysdash.grouping", "sysdash.model", "sysdash.records",
         "sysdash.syscalls",
     ),
+    "arguments": ("sysdash.meanings", "sysdash.records", "sysdash.syscalls"),
+    "descriptors": ("sysdash.constants", "sysdash.records", "sysdash.units"),
+    "story": (
+        "sysdash.arguments", "sysdash.constants", "sysdash.descriptors", "sysdash.model",
+        "sysdash.records", "sysdash.syscalls", "sysdash.units",
+    ),
+    "quantity": (
+        "sysdash.arguments", "sysdash.constants", "sysdash.meanings", "sysdash.records",
+        "sysdash.story", "sysdash.syscalls", "sysdash.units",
+    ),
     "aggregates": (
         "sysdash.buckets", "sysdash.model", "sysdash.records", "sysdash.syscalls",
     ),
     "report": (
         "sysdash.aggregates", "sysdash.bars", "sysdash.buckets", "sysdash.limits", "sysdash.model",
-        "sysdash.syscalls", "sysdash.units",
+        "sysdash.quantity", "sysdash.story", "sysdash.syscalls", "sysdash.units",
     ),
     "workload": ("sysdash.errors", "sysdash.units"),
     "collector": ("sysdash.history", "sysdash.model", "sysdash.records"),
@@ -75,7 +91,7 @@ ALLOWED = {
     "theme": (),
     "probes": (
         "sysdash.buckets", "sysdash.errors", "sysdash.filters", "sysdash.folding", "sysdash.probes",
-        "sysdash.limits", "sysdash.records", "sysdash.units",
+        "sysdash.interrupts", "sysdash.limits", "sysdash.records", "sysdash.units",
     ),
 }  # fmt: skip
 
@@ -141,6 +157,12 @@ def test_each_room_knows_only_what_it_may(path: Path) -> None:
 def test_only_the_probes_know_bcc(path: Path) -> None:
     if room_of(path) != "probes":
         assert not [name for name in imports(path.read_text()) if within(name, ("bcc",))]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_the_symbols_read_elf_files(path: Path) -> None:
+    if path.parent.name != "symbols":
+        assert not [name for name in imports(path.read_text()) if within(name, ("elftools",))]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

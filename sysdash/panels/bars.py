@@ -93,7 +93,8 @@ def _names(binding: Binding) -> str:
 
 def keys_line(contexts: list[Context], columns: int) -> Line:
     """The keys that matter now, from the key table: the weightiest that fit, in its order."""
-    arrows = _item("↑↓", "move") if Context.HELP not in contexts else _item("↑↓", "scroll")
+    scrolls = not {Context.HELP, Context.STORY}.isdisjoint(contexts)
+    arrows = _item("↑↓", "scroll" if scrolls else "move")
     bindings = footer(contexts)
     if Context.SORTING in contexts:
         bindings = [b for b in bindings if b.context is Context.SORTING or b.weight > 90]

@@ -48,6 +48,11 @@ class Panel(urwid.Widget):
         """Which part of its items is on show, such as ``4-13 of 57``; empty for all of them."""
         return ""
 
+    @property
+    def part_first(self) -> bool:
+        """Whether :meth:`part` is worth more than the headings in its way."""
+        return False
+
     def headings(self, columns: int) -> Line:  # noqa: ARG002  (for those that have some)
         """What stands in the border above the panel, ``columns`` wide or empty.
 

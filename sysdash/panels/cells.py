@@ -21,6 +21,12 @@ Segment = tuple[str, str]
 
 Line = list[Segment]
 
+NONE = "·"
+"""Stands for a number that there is none of."""
+
+_ASCII = str.maketrans("━┯┷┿▹—", "=+++--")
+"""What only panels draw; the rest is in :func:`sysdash.bars.ascii_blocks`."""
+
 _LEVELS = "▁▂▃▄▅▆▇"
 _FULL_LEVELS = " ▁▂▃▄▅▆▇█"
 
@@ -138,7 +144,7 @@ def _in_encoding(text: str, encoding: str) -> bytes:
     """The text for a terminal that is not UTF-8; a character that it lacks keeps its width."""
     return b"".join(
         char.encode(encoding, "replace").ljust(units.width(char), b"?")
-        for char in ascii_blocks(text)
+        for char in ascii_blocks(text.translate(_ASCII))
     )
 
 

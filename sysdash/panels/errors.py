@@ -8,6 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from sysdash import syscalls, units
+from sysdash.keys import Context
 from sysdash.model import Row, Syscall, Table, aggregate
 from sysdash.panels.cells import Line
 from sysdash.panels.grouped import P99, TOTAL, GroupedPanel
@@ -87,10 +88,22 @@ class ErrnosPanel(ErrorsPanel):
         calls = scene.view.of_syscall(self.state.syscall or Syscall(-1))
         return aggregate(calls.select(calls.errno > 0), ("errno",))
 
+    @property
+    @override
+    def context(self) -> Context | None:
+        return Context.ERRNOS if self.selected_index() is not None else None
+
+    @property
+    def selected_errno(self) -> int | None:
+        """The error of the selected row, if there is one."""
+        return self.selected[0] if self.selected and self.selected_index() is not None else None
+
     @override
     def own_cell(self, item: Placed, row: Row, index: int) -> Line:
         if item.column.name == "count":
             return [("dim", units.count(row.count, item.width))]
+        if item.column.name == "errno" and self.state.errno not in (None, row.errno):
+            return [("dim", syscalls.errno_name(row.errno or 0))]
         return super().own_cell(item, row, index)
 
     @override

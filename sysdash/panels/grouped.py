@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.model import Row, Syscall, Table
-from sysdash.panels.cells import Line, blank, graded_bar, time_per_second
-from sysdash.panels.table import Column, Placed, TablePanel
+from sysdash.panels.cells import NONE, Line, graded_bar, time_per_second
+from sysdash.panels.table import Column, Placed, TablePanel, loading
 from sysdash.ui_state import Scene, UiState
 
 Identity = tuple[Any, ...]
@@ -24,12 +24,8 @@ P99 = Column("p99", "p99", 6, align=">", rank=2)
 MAX = Column("max", "max", 6, align=">", rank=8, from_width=80)
 TOTAL = Column("total", "time/s", 6, align=">", rank=6, from_width=68)
 
-NONE = "·"
-
 _SORTED_BY = {"rate": "rate", "latency": "p99_ns", "total": "total_ns"}
 """What each sort compares, of a table or a row."""
-
-_LOADING = "loading the probe…"
 
 
 class GroupedPanel(TablePanel):
@@ -45,7 +41,7 @@ class GroupedPanel(TablePanel):
         super().__init__(state)
         self.table: Table | None = None
         self.order: list[int] = []
-        self._made_of: tuple[Scene | None, Syscall | None, str, bool] | None = None
+        self._made_of: tuple[Scene | None, Syscall | None, int | None, str, bool] | None = None
         self._largest = 0.0
         self._chosen: Identity | None = None
         self._place = 0
@@ -85,7 +81,7 @@ class GroupedPanel(TablePanel):
     @override
     def update(self, scene: Scene | None, state: UiState) -> None:
         super().update(scene, state)
-        made_of = (scene, state.syscall, self.sort, state.inverted)
+        made_of = (scene, state.syscall, state.errno, self.sort, state.inverted)
         if made_of == self._made_of:
             return
         same = self._made_of is not None and self._made_of[1] == state.syscall
@@ -110,10 +106,7 @@ class GroupedPanel(TablePanel):
     @override
     def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
         if self.scene is None:
-            left = max((columns - units.width(_LOADING)) // 2, 0)
-            return [blank(columns)] * (max(rows - 1, 0) // 2) + [
-                [("text", " " * left), ("dim", _LOADING)]
-            ]
+            return loading(columns, rows)
         return super().lines(columns, rows, focus)
 
     @override

@@ -7,11 +7,10 @@ import textwrap
 from typing_extensions import override
 
 from sysdash.buckets import QUANTILE_ERROR
-from sysdash.keys import BINDINGS, Command, Context, label
-from sysdash.panels.base import Panel
+from sysdash.keys import BINDINGS, Context, label
 from sysdash.panels.cells import Line
+from sysdash.panels.scrolling import ScrollingPanel
 from sysdash.panels.summary import LOSSES
-from sysdash.ui_state import UiState
 
 _KEYS_WIDTH = 22
 
@@ -36,13 +35,30 @@ NOTES: dict[str, str] = {
         {100 * QUANTILE_ERROR:.0f} %. max is exact.
         """,
     "Bars and trends": """
-        A bar compares what the table is sorted by. A trend compares a row's rate with its own
-        largest, one block an interval, the newest at the right.
+        A bar compares what the table is sorted by. The trend at the right (rates, calls/s over
+        time) compares a row's rate with its own largest, one block an interval, the newest last.
         """,
     "Working and waiting": """
         Waiting is the time in calls whose purpose is to wait (poll, select, epoll_wait, futex,
         nanosleep, wait4, accept and their like), working the time in all others. This goes by
         the kind of call: a read that blocks counts as working.
+        """,
+    "Slow calls and their story": """
+        A call is slow that took longer than its threshold. Its line says what its arguments stand
+        for: the file behind a descriptor, paths, addresses, names of flags; its story says it all,
+        with the stack that led to the call. A file that was closed by the time it was looked up
+        is shown as what it was when it was last seen, and says so.
+        """,
+    "Examples": """
+        While an error of a syscall is chosen, the calls that fail with it are listed one by one,
+        however fast they are: the last 200 since it was chosen, of those that come very fast only
+        some in each second. They do not count as slow.
+        """,
+    "In flight": """
+        Calls that have been inside the kernel for longer than their threshold and have not
+        returned, with how long so far; "≥" where a call began before sysdash did. Those whose
+        purpose is to wait come last and dimmed, for that is what they do all day. In the summary,
+        "2 +35" is two calls in flight, and 35 more that wait by nature or are not listed.
         """,
     "Filters": """
         The prompts choose what is shown of everything that is collected, so clearing them loses
@@ -77,21 +93,15 @@ def key_lines() -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-class HelpPanel(Panel):
-    """A text that scrolls."""
-
-    def __init__(self, state: UiState) -> None:
-        super().__init__(state)
-        self.offset = 0
-        self._length = 0
-        self._rows = 1
+class HelpPanel(ScrollingPanel):
+    """The whole help."""
 
     @override
     def title(self) -> str:
         return "Help"
 
+    @override
     def text(self, columns: int) -> list[Line]:
-        """The whole text, wrapped to ``columns``."""
         lines: list[Line] = []
         for heading, keys in key_lines():
             lines += [[], [("title", f" {heading}")]]
@@ -107,33 +117,3 @@ class HelpPanel(Panel):
                 for part in textwrap.wrap(" ".join(note.split()), max(columns - 2, 10))
             ]
         return lines[1:]
-
-    @override
-    def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
-        text = self.text(columns)
-        self._length, self._rows = len(text), max(rows, 1)
-        self.scroll_to(self.offset)
-        return text[self.offset : self.offset + rows]
-
-    def scroll_to(self, offset: int) -> None:
-        """Show the text from a line on."""
-        self.offset = max(0, min(offset, self._length - self._rows))
-
-    @override
-    def command(self, command: Command) -> bool:
-        targets = {
-            Command.UP: self.offset - 1,
-            Command.DOWN: self.offset + 1,
-            Command.PAGE_UP: self.offset - self._rows,
-            Command.PAGE_DOWN: self.offset + self._rows,
-            Command.FIRST: 0,
-            Command.LAST: self._length,
-        }
-        if command not in targets:
-            return False
-        self.scroll_to(targets[command])
-        return True
-
-    @override
-    def wheel(self, steps: int) -> None:
-        self.scroll_to(self.offset + steps)

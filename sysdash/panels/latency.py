@@ -10,9 +10,10 @@ from typing_extensions import override
 from sysdash import units
 from sysdash.bars import bar
 from sysdash.buckets import octaves
-from sysdash.model import Row
+from sysdash.model import Row, aggregate
 from sysdash.panels.base import Panel
 from sysdash.panels.cells import Line, blank, cell, fill, spread, time_per_second
+from sysdash.syscalls import errno_name
 from sysdash.ui_state import UiState
 
 Octave = tuple[int, int, int]
@@ -62,16 +63,30 @@ class LatencyPanel(Panel):
     def __init__(self, state: UiState) -> None:
         super().__init__(state)
         self._rows = 0
+        self._found: tuple[object, Row | None] = (None, None)
 
     def _row(self) -> Row | None:
-        chosen = self.state.syscall
+        chosen, errno = self.state.syscall, self.state.errno if self.state.detail else None
         if self.scene is None or chosen is None:
             return None
-        return self.scene.view.by_syscall.find(chosen)
+        if errno is None:
+            return self.scene.view.by_syscall.find(chosen)
+        asked = (self.scene, chosen, errno)
+        if self._found[0] != asked:
+            failed = aggregate(self.scene.of_syscall(self.state), ("syscall",))
+            self._found = (asked, failed.find(chosen))
+        return self._found[1]
 
     @override
     def title(self) -> str:
-        return f"Latency {self.state.syscall.name}" if self.state.syscall else "Latency"
+        syscall = self.state.syscall
+        return f"Latency {self.state.only(syscall.name)}" if syscall else "Latency"
+
+    def _none(self) -> str:
+        name = self.state.syscall.name if self.state.syscall else ""
+        if self.state.detail and self.state.errno is not None:
+            return f"no {name} failed with {errno_name(self.state.errno)}"
+        return f"{name} made no calls"
 
     @staticmethod
     def _wide(columns: int, rows: int) -> bool:
@@ -108,7 +123,7 @@ class LatencyPanel(Panel):
         if row is None and self.scene.nothing:
             return []
         if row is None:
-            return [[("dim", f" {self.state.syscall.name} made no calls in this interval")]]
+            return [[("dim", f" {self._none()} in this interval")]]
         untimed = row.count - row.timed
         note: list[Line] = []
         if untimed > 0:

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from sysdash import syscalls
 from sysdash.keys import Context
-from sysdash.model import Row, Syscall, Table, aggregate
+from sysdash.model import Row, Table, aggregate
 from sysdash.panels.cells import Line
 from sysdash.panels.grouped import ERRORS, MAX, P50, P99, RATE, TOTAL, GroupedPanel
 from sysdash.panels.table import Column, Placed
@@ -88,9 +88,15 @@ class CallersPanel(ProcessesPanel):
 
     @override
     def grouped(self, scene: Scene) -> Table:
-        chosen = self.state.syscall or Syscall(-1)
-        return aggregate(scene.view.of_syscall(chosen), ("pid", "comm"))
+        return aggregate(scene.of_syscall(self.state), ("pid", "comm"))
 
     @override
     def title(self) -> str:
-        return f"Processes in {self.state.syscall.name}" if self.state.syscall else "Processes"
+        syscall = self.state.syscall
+        return f"Processes in {self.state.only(syscall.name)}" if syscall else "Processes"
+
+    @override
+    def why_empty(self) -> str:
+        if self.state.errno is not None and self.scene and not self.scene.nothing:
+            return f"no call failed with {syscalls.errno_name(self.state.errno)} in this interval"
+        return super().why_empty()

@@ -3,87 +3,141 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import takewhile
 
 from typing_extensions import override
 
-from sysdash import syscalls, units
+from sysdash import units
 from sysdash.keys import Context
 from sysdash.model import SlowCall
+from sysdash.panels.calls import (
+    ARGUMENTS,
+    COMM,
+    DURATION,
+    IDS,
+    NAME,
+    PAUSED,
+    CallsPanel,
+    Tell,
+    line,
+)
 from sysdash.panels.cells import Line
-from sysdash.panels.table import Column, Placed, TablePanel
-from sysdash.ui_state import Scene, UiState
+from sysdash.panels.table import Column, Placed
+from sysdash.story import Story
+from sysdash.syscalls import errno_name
+from sysdash.ui_state import Example, Scene, UiState
+
+_MOST_OF_ERROR = 13
+
+_HELD = 500
+"""Calls on each side of the selected one that stay in a list that is held."""
 
 
-def registers(call: SlowCall) -> str:
-    """The argument registers as numbers: small ones decimal, addresses and flags hexadecimal."""
-    return " ".join(str(value) if value < 1_000_000 else f"{value:#x}" for value in call.args)
-
-
-def result(call: SlowCall) -> str:
-    """What a call returned, or its error's name."""
-    if call.errno is not None:
-        return syscalls.errno_name(call.errno)
-    return str(call.ret) if abs(call.ret) < 1_000_000_000 else f"{call.ret & (2**64 - 1):#x}"
-
-
-def _ids(call: SlowCall) -> str:
-    return f"{call.pid}/{call.tid}"
-
-
-class SlowPanel(TablePanel):
+class SlowPanel(CallsPanel):
     """Calls over their threshold, newest first.
 
     Nothing is selected at first, and the newest are on show. A call that is selected stays, and
-    stays where it is on the screen, while newer ones come: the list is held until it is released.
+    stays where it is on the screen, while newer ones come: the list is held until it is released,
+    and so are the calls around it, though the history has forgotten them.
+
+    While an error is chosen, all calls that failed with it are examples, however fast.
     """
 
     columns: tuple[Column, ...] = (
-        Column("time", "", 8, rank=0),
-        Column("name", "", 15, 22, rank=1, share=20),
-        Column("duration", "took", 6, align=">", rank=2),
-        Column("comm", "process", 8, 16, rank=3, share=40),
-        # Two of the largest numbers.
-        Column("ids", "pid/tid", 15, rank=4),
-        Column("result", "result", 9, 12, align=">", rank=5, share=20),
-        Column("args", "arguments", 9, 400, rank=6, share=2),
+        Column("time", "", 8, rank=3),
+        NAME,
+        DURATION,
+        COMM,
+        IDS,
+        # Where there is no room for it, an error stands before the arguments.
+        Column("result", "result", 9, 12, align=">", rank=5, share=2, from_width=100),
+        ARGUMENTS,
     )
 
-    def __init__(self, state: UiState, format_args: Callable[[SlowCall], str] = registers) -> None:
-        """A panel that writes arguments as ``format_args`` says (safe text)."""
-        super().__init__(state)
-        self._format_args = format_args
-        self._calls: Sequence[SlowCall] = ()
-        self.selected: SlowCall | None = None
+    def __init__(self, state: UiState, tell: Tell) -> None:
+        super().__init__(state, tell)
+        self._newest: SlowCall | None = None
+        self._held: Sequence[SlowCall] = ()
+        self._forgotten = False
+        self._example: Example | None = None
 
     @override
     def update(self, scene: Scene | None, state: UiState) -> None:
         before = self.selected_index()
         super().update(scene, state)
-        calls: Sequence[SlowCall] = scene.slow if scene else ()
-        if state.detail:
-            calls = [call for call in calls if call.syscall == state.syscall]
-        self._calls = calls
-        self.empty = "no call took longer than its threshold"
-        if state.filter:
-            self.empty += ", among those shown"
+        if scene is not None:
+            self.grow(takewhile(lambda call: call is not self._newest, scene.past.slow))
+            self._newest = next(iter(scene.past.slow), None)
+        self.grow(state.examples)
+        if self._example != state.example:
+            # What is an example of one error is none of another.
+            self._example, self._held = state.example, ()
+        self._calls = self._listed(scene) if scene else ()
         after = self.selected_index()
         if after is None:
-            self.selected = None
+            self.selected, self._held = None, ()
             self.offset = 0
         elif before is not None:
             self.offset += after - before
 
+    def _listed(self, scene: Scene) -> Sequence[SlowCall]:
+        state, shown = self.state, scene.view.filter
+        calls = [*scene.slow, *shown.slow(state.examples)]
+        known = {id(call) for call in calls}
+        self._forgotten = id(self.selected) not in known
+        calls += [call for call in shown.slow(self._held) if id(call) not in known]
+        if len(calls) > len(scene.slow):
+            calls.sort(key=lambda call: call.time_ns, reverse=True)
+        if state.detail:
+            return [
+                call
+                for call in calls
+                if call.syscall == state.syscall and state.errno in (None, call.errno)
+            ]
+        return calls
+
+    @override
+    def left_out(self) -> set[str]:
+        # The title has them.
+        left_out = {"name"} if self.state.detail else set()
+        return left_out | {"result"} if self.state.example else left_out
+
+    @override
+    def select(self, index: int) -> None:
+        super().select(index)
+        self._held = self._calls[max(index - _HELD, 0) : index + _HELD + 1]
+
+    @override
+    def why_empty(self) -> str:
+        state = self.state
+        among = ", among those shown" if state.filter else ""
+        if state.example is not None and state.errno is not None:
+            if state.paused:
+                return PAUSED
+            return f"waiting for the next one that fails with {errno_name(state.errno)}{among}…"
+        return f"no call took longer than its threshold{among}"
+
     @override
     def title(self) -> str:
+        title = "Slow calls"
         if self.state.detail and self.state.syscall:
-            title = f"Slow calls {self.state.syscall.name}"
-        else:
-            title = "Slow calls"
+            title = "Examples of" if self.state.example else title
+            title = f"{title} {self.state.only(self.state.syscall.name)}"
         newer = self.selected_index()
         if newer is None:
             return title
-        return f"{title}: held, {units.count(newer, 6)} newer" if newer else f"{title}: held"
+        separator = "," if ":" in title else ":"
+        held = f"{title}{separator} held"
+        # Those between the calls that are held and those that are remembered are not counted.
+        more = "+" if self._forgotten else ""
+        return f"{held}, {units.count(newer, 6)}{more} newer" if newer else held
+
+    @property
+    @override
+    def part_first(self) -> bool:
+        # Of a list that stands still, it is to be seen where one is.
+        return self.selected_index() is not None
 
     @property
     @override
@@ -92,12 +146,8 @@ class SlowPanel(TablePanel):
 
     def release(self) -> None:
         """Select nothing and follow the newest again."""
-        self.selected = None
+        self.selected, self._held = None, ()
         self.scroll_to(0)
-
-    @override
-    def length(self) -> int:
-        return len(self._calls)
 
     @override
     def selected_index(self) -> int | None:
@@ -106,31 +156,20 @@ class SlowPanel(TablePanel):
         return next((i for i, call in enumerate(self._calls) if call is self.selected), None)
 
     @override
-    def select(self, index: int) -> None:
-        self.selected = self._calls[index]
-
-    @override
-    def cells(self, indices: Sequence[int], placed: Sequence[Placed]) -> list[list[Line]]:
-        return [[self._cell(item, self._calls[i]) for item in placed] for i in indices]
-
-    def _cell(self, item: Placed, call: SlowCall) -> Line:
+    def cell(self, item: Placed, call: SlowCall, story: Story, shown: set[str]) -> Line:
         match item.column.name:
             case "time":
                 at = time.localtime(call.time_ns // 1_000_000_000)
                 return [("dim", time.strftime("%H:%M:%S", at))]
-            case "name":
-                return [("name", call.syscall.name)]
-            case "duration":
-                return [("warn", units.duration(call.duration_ns))]
-            case "comm":
-                return [("text", call.comm)]
-            case "ids":
-                return [("dim", _ids(call))]
             case "result":
-                return [("error" if call.errno is not None else "text", result(call))]
-            case "args":
-                return [("dim", self._format_args(call))]
-        raise LookupError(f"no column {item.column.name!r}")
+                return [("error" if call.errno is not None else "text", story.result)]
+            case "args" if (
+                call.errno is not None and "result" not in shown and not self.state.example
+            ):
+                error = units.fit(errno_name(call.errno), _MOST_OF_ERROR)
+                room = item.width - units.width(error) - 1
+                return [("error", error), ("text", f" {line(story, room)}")]
+        return super().cell(item, call, story, shown)
 
     @override
     def highlighted(self, focus: bool) -> bool:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from sysdash import units
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, area, spread, time_per_second
+from sysdash.panels.cells import NONE, Line, area, spread, time_per_second
 from sysdash.ui_state import Scene
 
 _GRAPH_ROWS = 5
@@ -45,6 +45,12 @@ LOSSES: dict[str, Loss] = {
         False,
         "calls of processes that there was no room for: every total is exact, but they are shown "
         "as one process, (others), PID 0",
+    ),
+    "stacks": Loss(
+        ("stacks lost", "no stack"),
+        False,
+        "stacks of slow calls without names of functions, as the process had ended before it was "
+        "known where its program is in memory",
     ),
     "unlisted": Loss(
         ("slow not listed", "not listed"),
@@ -140,6 +146,7 @@ class SummaryPanel(Panel):
                 _ALWAYS,
                 self._count(columns, "slow calls", totals.slow, "warn" if totals.slow else "text"),
             ),
+            (1, self._in_flight(scene, columns)),
             *self._losses(scene, columns),
             (8, []),
         ]
@@ -149,6 +156,19 @@ class SummaryPanel(Panel):
             entries.append((5, pair("sysdash CPU", cpu)))
             entries.append((6, pair("memory", memory)))
         return entries
+
+    @staticmethod
+    def _in_flight(scene: Scene, columns: int) -> Line:
+        """Calls in flight that are not by nature long; then the others."""
+        name = ("dim", "in flight")
+        if not scene.view.snapshot.in_flight_known:
+            return [("text", " "), *spread([name], [("dim", NONE)], columns - 2)]
+        working, waiting = map(len, scene.in_flight)
+        others = waiting + scene.in_flight_unlisted
+        value: Line = [("warn" if working else "text", units.count(working, _COUNT))]
+        if others:
+            value.append(("dim", f" +{units.count(others, _COUNT - 1)}"))
+        return [("text", " "), *spread([name], value, columns - 2)]
 
     def _losses(self, scene: Scene, columns: int) -> list[Entry]:
         found = losses(scene.view.snapshot.lost)

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from sysdash import units
 from sysdash.keys import Command
 from sysdash.panels.base import Panel
-from sysdash.panels.cells import Line, cell, fill, highlight
+from sysdash.panels.cells import Line, blank, cell, fill, highlight
 from sysdash.ui_state import UiState
 
 GAP = 1
+
+_LOADING = "loading the probe…"
+
+
+def loading(columns: int, rows: int) -> list[Line]:
+    """What a main table shows before the first interval."""
+    left = max((columns - units.width(_LOADING)) // 2, 0)
+    return [blank(columns)] * (max(rows - 1, 0) // 2) + [[("text", " " * left), ("dim", _LOADING)]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class Column:
     Attributes:
         name: what :meth:`TablePanel.cell` calls it.
         heading: the text above it.
+        long_heading: the text where there is room for it.
         least, most: its width, as the panel's allows.
         align: ``<`` or ``>``.
         rank: the order in which columns get room; one that finds none is left out.
@@ -38,6 +48,7 @@ class Column:
     rank: int = 0
     share: int = 0
     from_width: int = 0
+    long_heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,12 @@ class Placed:
 
     column: Column
     width: int
+
+    @property
+    def heading(self) -> str:
+        """The text above it."""
+        long = self.column.long_heading
+        return long if long and units.width(long) <= self.width else self.column.heading
 
 
 def place(columns: Sequence[Column], room: int) -> list[Placed]:
@@ -153,7 +170,7 @@ class TablePanel(Panel):
         line: Line = [("border", " ")]
         for i, item in enumerate(self.placed(columns)):
             gap = " " * (GAP if i else 0)
-            heading = cell([("heading", item.column.heading)], item.width, item.column.align)
+            heading = cell([("heading", item.heading)], item.width, item.column.align)
             line += [("border", gap), *heading]
         return fill(line, columns)
 
@@ -168,10 +185,11 @@ class TablePanel(Panel):
             return [[("dim", f" {part}")] for part in wrapped]
         chosen = self.selected_index()
         placed = self.placed(columns)
+        pointer = "▸" if focus else "▹"
         result = []
         for index, contents in zip(window, self.cells(window, placed), strict=True):
             is_chosen = index == chosen
-            line: Line = [("pointer", "▸" if is_chosen else " ")]
+            line: Line = [("pointer", pointer if is_chosen else " ")]
             for i, (item, content) in enumerate(zip(placed, contents, strict=True)):
                 if i:
                     line.append(("text", " " * GAP))

@@ -34,6 +34,9 @@ _CORNERS = {
     UP | RIGHT | DOWN | LEFT: "┼",
 }
 
+_HEAVY = str.maketrans("─┬┴┼", "━┯┷┿")
+"""The edge above the panel that has the focus, which is to be seen without colours too."""
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -69,9 +72,10 @@ def _border(text: str, row: int, start: int, focused: Box | None) -> Line:
     if row in (y - 1, y + h):
         first = max(left - start, 0)
         last = max(right + 1 - start, first)
+        edge = text[first:last].translate(_HEAVY if row == y - 1 else {})
         return [
             ("border", text[:first]),
-            ("border.focus", text[first:last]),
+            ("border.focus", edge),
             ("border", text[last:]),
         ]
     if y <= row < y + h:
@@ -134,7 +138,10 @@ class Tiles(urwid.Widget):
         text = units.fit(f" {tile.panel.title()} ", w)
         style = "title.focus" if has_focus else "title"
         title: Line = [(style, text)]
+        part = tile.panel.part()
         end = units.width(text)
+        if part and tile.panel.part_first and end + units.width(part) < w:
+            end += units.width(part) + 1
         headings: list[tuple[int, int, Line]] = []
         plain = "".join(part for _, part in tile.panel.headings(w))
         for found in re.finditer(r"\S+(?: \S+)*", plain):
@@ -144,7 +151,6 @@ class Tiles(urwid.Widget):
                 headings.append((x + start, stop - start, [("heading", f" {label} ")]))
                 end = stop
         room = (headings[0][0] - x if headings else w) - units.width(text)
-        part = tile.panel.part()
         if part and units.width(part) < room:
             title.append(("heading", f"{part} "))
         return [(x, width(title), title), *headings]

@@ -60,7 +60,7 @@ class TopPanel(GroupedPanel):
         P99,
         MAX,
         TOTAL,
-        Column("trend", "trend", 6, 100, rank=5, share=6),
+        Column("trend", "rates", 6, 100, rank=5, share=6, long_heading="calls/s over time"),
     )
     empty = "no system calls in this interval"
 
