@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sysdash import constants, meanings, syscalls
 from sysdash.arguments import Argument, Signatures
+from sysdash.pieces import HEXADECIMAL, ipc_mode, quoted
 from sysdash.records import (
     ARGS,
     VALUE_BUCKETS,
@@ -20,7 +21,7 @@ from sysdash.records import (
     VALUE_STRING,
     ValueRule,
 )
-from sysdash.story import HEXADECIMAL, RETURNS_ADDRESS, ipc_mode, quoted
+from sysdash.story import RETURNS_ADDRESS
 from sysdash.units import ELLIPSIS, fit, safe
 
 RET = "ret"

@@ -217,3 +217,19 @@ def parse_duration(text: str) -> int:
     whole, _, fraction = number.partition(".")
     per = _NS_PER[unit]
     return int(whole) * per + round(float(f"0.{fraction or 0}") * per)
+
+
+def end_of(text: str, columns: int) -> str:
+    """As much of the end of a text as fits, of a path from a name's beginning if one is soon.
+
+    Args:
+        text: safe text.
+        columns: the room, at least 1.
+    """
+    if width(text) <= columns:
+        return text
+    text = text[max(len(text) - columns + 1, 0) :]
+    while width(text) >= columns:
+        text = text[1:]
+    name = text.find("/")
+    return ELLIPSIS + (text[name:] if 0 <= name < len(text) // 2 else text)

@@ -34,6 +34,7 @@ FORBIDDEN = {
     "arguments": (*OUTSIDE, "numpy"),
     "descriptors": (*OUTSIDE, "numpy"),
     "quantity": (*OUTSIDE, *CLOCK_THREADS_IO, "numpy"),
+    "pieces": (*OUTSIDE, *CLOCK_THREADS_IO, "numpy"),
     "story": (*OUTSIDE, *CLOCK_THREADS_IO, "numpy"),
     "aggregates": (*OUTSIDE, *CLOCK_THREADS_IO),
     "report": (*OUTSIDE, *CLOCK_THREADS_IO),
@@ -69,13 +70,17 @@ ALLOWED = {
     ),
     "arguments": ("sysdash.meanings", "sysdash.records", "sysdash.syscalls"),
     "descriptors": ("sysdash.constants", "sysdash.records", "sysdash.units"),
-    "story": (
+    "pieces": (
         "sysdash.arguments", "sysdash.constants", "sysdash.descriptors", "sysdash.model",
         "sysdash.records", "sysdash.syscalls", "sysdash.units",
     ),
+    "story": (
+        "sysdash.arguments", "sysdash.descriptors", "sysdash.model", "sysdash.pieces",
+        "sysdash.records", "sysdash.syscalls", "sysdash.units",
+    ),
     "quantity": (
-        "sysdash.arguments", "sysdash.constants", "sysdash.meanings", "sysdash.records",
-        "sysdash.story", "sysdash.syscalls", "sysdash.units",
+        "sysdash.arguments", "sysdash.constants", "sysdash.meanings", "sysdash.pieces",
+        "sysdash.records", "sysdash.story", "sysdash.syscalls", "sysdash.units",
     ),
     "aggregates": (
         "sysdash.buckets", "sysdash.model", "sysdash.records", "sysdash.syscalls",

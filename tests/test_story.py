@@ -18,7 +18,7 @@ from sysdash import descriptors, syscalls, units
 from sysdash.arguments import Argument, Signatures
 from sysdash.model import SlowCall, Syscall
 from sysdash.records import FD_RESULT, Data, Detail, File
-from sysdash.story import LINE, Story, Teller, end_of
+from sysdash.story import LINE, Story, Teller
 from sysdash.syscalls import IA32, NATIVE, X32
 
 TELLER = Teller(Signatures())
@@ -448,7 +448,7 @@ def test_a_threads_new_name_is_told() -> None:
     ],
 )
 def test_the_end_of_a_path(text: str, columns: int, shown: str) -> None:
-    assert end_of(text, columns) == shown
+    assert units.end_of(text, columns) == shown
 
 
 def test_what_was_cut_is_marked() -> None:

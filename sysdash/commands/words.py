@@ -201,15 +201,7 @@ def slow(parser: ArgumentParser) -> None:
         action="store_true",
         help="calls that have not returned, the longest first: once, or after each interval",
     )
-    show.add_argument(
-        "-i",
-        "--interval",
-        dest="interval_s",
-        metavar="TIME",
-        type=_seconds(*limits.TABLES_S),
-        help=f"with -T or --in-flight: print after each interval{_UNITS}",
-    )
-    _duration(show, f"end after this time{_UNITS} (default: at Ctrl-C)")
+    _times(show, "with -T or --in-flight: print after each interval", once=False)
     _top(show, "the N longest calls only, at the end or after each interval")
     show.add_argument(
         "--per-second",
@@ -322,14 +314,14 @@ def _slower(group: _Group) -> None:
     )
 
 
-def _times(group: _Group) -> None:
+def _times(group: _Group, when: str = "print after each interval", *, once: bool = True) -> None:
     group.add_argument(
         "-i",
         "--interval",
         dest="interval_s",
         metavar="TIME",
         type=_seconds(*limits.TABLES_S),
-        help=f"print after each interval{_UNITS} (default: once, at the end)",
+        help=f"{when}{_UNITS}" + (" (default: once, at the end)" if once else ""),
     )
     _duration(group, f"end after this time{_UNITS} (default: at Ctrl-C)")
 

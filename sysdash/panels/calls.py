@@ -12,7 +12,7 @@ from sysdash import units
 from sysdash.model import SlowCall
 from sysdash.panels.cells import Line
 from sysdash.panels.table import GAP, Column, Placed, TablePanel, place
-from sysdash.story import Story, end_of
+from sysdash.story import Story
 from sysdash.ui_state import UiState
 
 Tell = Callable[[SlowCall], Story]
@@ -98,7 +98,7 @@ def line(story: Story, columns: int) -> str:
         room = columns - units.width(shown + gap)
         if units.width(word) > room:
             if word.startswith(_PATHS) and room >= _LEAST_OF_PATH:
-                return shown + gap + end_of(word, room)
+                return shown + gap + units.end_of(word, room)
             return units.fit(shown + gap + word, columns) if room > 0 else shown
         shown += gap + word
     return units.fit(text, columns)

@@ -56,25 +56,14 @@ static __always_inline u32 bounded(u32 value, u32 mask)
 static __always_inline void take_registers(struct event *event, void *regs)
 {
 	u16 abi = event->abi;
+	u32 i;
 
 	bpf_probe_read_kernel(&event->ip, sizeof(event->ip), regs + REGS_IP);
 	bpf_probe_read_kernel(&event->sp, sizeof(event->sp), regs + REGS_SP);
 	bpf_probe_read_kernel(&event->bp, sizeof(event->bp), regs + REGS_BP);
-	if (abi == ABI_IA32) {
-		event->args[0] = argument(regs, IA32_ARG0, abi);
-		event->args[1] = argument(regs, IA32_ARG1, abi);
-		event->args[2] = argument(regs, IA32_ARG2, abi);
-		event->args[3] = argument(regs, IA32_ARG3, abi);
-		event->args[4] = argument(regs, IA32_ARG4, abi);
-		event->args[5] = argument(regs, IA32_ARG5, abi);
-	} else {
-		event->args[0] = argument(regs, REGS_ARG0, abi);
-		event->args[1] = argument(regs, REGS_ARG1, abi);
-		event->args[2] = argument(regs, REGS_ARG2, abi);
-		event->args[3] = argument(regs, REGS_ARG3, abi);
-		event->args[4] = argument(regs, REGS_ARG4, abi);
-		event->args[5] = argument(regs, REGS_ARG5, abi);
-	}
+#pragma unroll
+	for (i = 0; i < ARGS; i++)
+		event->args[i] = argument(regs, register_of(i, abi), abi);
 }
 
 static __always_inline u64 nth_argument(struct event *event, u32 index)

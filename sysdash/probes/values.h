@@ -14,27 +14,6 @@ struct value_string {
 	char text[VALUE_BYTES];
 };
 
-/* Where an argument lies in the saved registers, which still hold it when the call returns. */
-static __always_inline u32 register_of(u32 index, u16 abi)
-{
-	bool ia32 = abi == ABI_IA32;
-
-	switch (index) {
-	case 0:
-		return ia32 ? IA32_ARG0 : REGS_ARG0;
-	case 1:
-		return ia32 ? IA32_ARG1 : REGS_ARG1;
-	case 2:
-		return ia32 ? IA32_ARG2 : REGS_ARG2;
-	case 3:
-		return ia32 ? IA32_ARG3 : REGS_ARG3;
-	case 4:
-		return ia32 ? IA32_ARG4 : REGS_ARG4;
-	default:
-		return ia32 ? IA32_ARG5 : REGS_ARG5;
-	}
-}
-
 /* As many of its bits as its type has; those of a 32-bit program have no more than 32. */
 static __always_inline u64 value_of(struct bpf_raw_tracepoint_args *ctx, struct config *conf,
 				    u16 abi)

@@ -14,7 +14,6 @@ from sysdash.bars import bar
 from sysdash.quantity import Quantity, Value, histogram
 from sysdash.report.objects import utc
 from sysdash.report.shares import SHARE_COLUMNS, WIDEST, percent
-from sysdash.story import end_of
 
 SCHEMA = "sysdash.args/1"
 
@@ -99,7 +98,7 @@ def _table(
     align = ">" if quantity.numeric else "<"
     title = f"{units.pad('VALUE', label, align)} {'COUNT':>{counts}} {'SHARE':>{SHARE_COLUMNS}}"
     labels = [
-        units.pad(end_of(value.text, label) if quantity.textual else value.text, label, align)
+        units.pad(units.end_of(value.text, label) if quantity.textual else value.text, label, align)
         for value, _ in found
     ]
     numbers = [count for _, count in found]
