@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -35,3 +36,11 @@ class Filters:
     errnos: tuple[int, ...] = ()
     include_self: bool = False
     command: int | None = None
+
+    def passing(self, numbers: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        """Those of these (number, ABI code) that ``syscalls`` and ``not_syscalls`` let through."""
+        return tuple(
+            number
+            for number in numbers
+            if number not in self.not_syscalls and (not self.syscalls or number in self.syscalls)
+        )

@@ -19,7 +19,7 @@ def merge(rows: Rows) -> Rows:
     ids = rows["pid"].astype(np.uint64) << _32 | rows["tid"]
     order, firsts = group([ids, rows["key"] >> _KEY_WITHOUT_CPU, *halves(rows["comm"])])
     merged = rows[order[firsts]]
-    for name in ("count", "total_ns", "untimed"):
+    for name in ("count", "total_ns", "off_ns", "untimed"):
         merged[name] = np.add.reduceat(rows[name][order], firsts)
     merged["min_ns"] = np.minimum.reduceat(rows["min_ns"][order], firsts)
     merged["max_ns"] = np.maximum.reduceat(rows["max_ns"][order], firsts)

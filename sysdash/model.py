@@ -25,6 +25,7 @@ from sysdash.records import (
     EVENT_EXAMPLE,
     EVENT_NO_ARGUMENTS,
     NO_DETAIL,
+    Block,
     Detail,
     Events,
     Host,
@@ -67,6 +68,8 @@ class Row:
         stddev_pct: standard deviation of the mean in percent of the mean, as in ``perf trace -s``.
         p50_ns, p90_ns, p99_ns: quantiles, within :data:`sysdash.buckets.QUANTILE_ERROR`.
         hist: calls per latency bucket, shape (BUCKETS,), int64.
+        off_ns: the part of ``total_ns`` that the callers were off the CPU; 0 where that is not
+            measured.
     """
 
     syscall: Syscall | None
@@ -88,6 +91,7 @@ class Row:
     p90_ns: float
     p99_ns: float
     hist: Ints
+    off_ns: int = 0
 
 
 _PIECE = 1000
@@ -182,7 +186,7 @@ class Table:
         by: what the rows are grouped by; the other key columns are meaningless.
         interval_s: the time that the calls belong to.
         nr, abi, pid, tid, errno: int64 key columns; ``cgroup`` uint64; ``comm`` S16, unsafe bytes.
-        count, errors, timed, total_ns, min_ns, max_ns: int64, as in :class:`Row`.
+        count, errors, timed, total_ns, off_ns, min_ns, max_ns: int64, as in :class:`Row`.
         squares: float64, sum of squared latencies in ns^2.
         histograms: for :attr:`hist`.
     """
@@ -200,6 +204,7 @@ class Table:
     errors: Ints
     timed: Ints
     total_ns: Ints
+    off_ns: Ints
     min_ns: Ints
     max_ns: Ints
     squares: Floats
@@ -280,6 +285,7 @@ class Table:
                 p90_ns=float(p90[i]),
                 p99_ns=float(part.p99_ns[i]),
                 hist=part.hist[i],
+                off_ns=int(part.off_ns[i]),
             )
             for i in range(len(part))
         ]
@@ -296,7 +302,7 @@ class Table:
 
 
 _KEY_COLUMNS = ("nr", "abi", "pid", "tid", "errno", "cgroup", "comm")
-_SUMS = ("count", "errors", "timed", "total_ns", "squares")
+_SUMS = ("count", "errors", "timed", "total_ns", "off_ns", "squares")
 COLUMNS = (*_KEY_COLUMNS, *_SUMS, "min_ns", "max_ns")
 """The arrays of a :class:`Table`."""
 
@@ -339,7 +345,7 @@ def table_of(rows: Rows, interval_s: float) -> Table:
     """The kernel's rows as a table by every key; several rows may have the same one."""
     as_int = {
         name: rows[name].astype(np.int64)
-        for name in ("nr", "abi", "pid", "tid", "errno", "count", "total_ns", "max_ns")
+        for name in ("nr", "abi", "pid", "tid", "errno", "count", "total_ns", "off_ns", "max_ns")
     }
     timed = as_int["count"] - rows["untimed"].astype(np.int64)
     own = np.arange(len(rows) + 1)
@@ -390,8 +396,10 @@ class Totals:
     Attributes:
         rate, error_rate: calls and failed calls per second.
         mean_ns: mean latency of the timed calls.
-        working, waiting: seconds spent in syscalls per second, in calls that do work and in calls
-            whose purpose is to wait (:func:`sysdash.syscalls.waits`); each counted when it ends.
+        working, waiting: seconds spent in syscalls per second; each call counted when it ends.
+            Where ``measured``, those on the CPU and off it; otherwise those in calls that do work
+            and in calls whose purpose is to wait (:func:`sysdash.syscalls.waits`).
+        measured: whether that is measured.
         processes: processes that made calls.
         slow: slow calls in the interval.
     """
@@ -401,6 +409,7 @@ class Totals:
     mean_ns: float
     working: float
     waiting: float
+    measured: bool
     processes: int
     slow: int
 
@@ -420,9 +429,10 @@ class Snapshot:
             end, the longest first; those beyond a bound are counted in ``in_flight_more``.
         cgroups: paths of cgroups by their ids, for those of ``calls`` that are known.
         in_flight_known: whether there are others than those; not where filters ask for errors.
+        in_flight_unreadable: as in :class:`sysdash.records.Sample`.
         examples: failed calls that were asked for, whether they are slow or not, but for those in
             ``slow``.
-        values: as in :class:`sysdash.records.Sample`.
+        values, blocks, blocked, off_cpu: as in :class:`sysdash.records.Sample`.
     """
 
     time_ns: int
@@ -438,6 +448,10 @@ class Snapshot:
     in_flight_known: bool = True
     examples: tuple[SlowCall, ...] = ()
     values: Mapping[int | bytes, int] = field(default_factory=lambda: MappingProxyType({}))
+    blocks: Mapping[Block, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
+    blocked: Mapping[Block, int] = field(default_factory=lambda: MappingProxyType({}))
+    off_cpu: bool = False
+    in_flight_unreadable: int = 0
 
     @property
     def lost_total(self) -> int:
@@ -477,6 +491,10 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
         in_flight_more=sample.in_flight_more,
         in_flight_known=sample.in_flight_known,
         values=sample.values,
+        blocks=sample.blocks,
+        blocked=sample.blocked,
+        off_cpu=sample.off_cpu,
+        in_flight_unreadable=sample.in_flight_unreadable,
     )
 
 
@@ -624,25 +642,29 @@ class View:
         table = self.by_syscall
         seconds = self.snapshot.interval_s or 1.0
         timed, total = int(table.timed.sum()), int(table.total_ns.sum())
-        waits = np.array(
-            [
-                syscalls.waits(int(nr), int(abi))
-                for nr, abi in zip(table.nr, table.abi, strict=True)
-            ],
-            dtype=bool,
-        )
-        waiting = int(table.total_ns[waits].sum()) if len(table) else 0
+        measured = self.snapshot.off_cpu
+        waiting = int(table.off_ns.sum()) if measured else _by_nature(table)
         return Totals(
             rate=float(table.count.sum() / seconds),
             error_rate=float(table.errors.sum() / seconds),
             mean_ns=total / timed if timed else 0.0,
             working=(total - waiting) / 1e9 / seconds,
             waiting=waiting / 1e9 / seconds,
+            measured=measured,
             processes=len(np.unique(self.calls.pid)),
             slow=len(self.filter.slow(self.snapshot.slow))
             # Whose those are is not known, so a filter leaves them out.
             + (0 if self.filter else self.snapshot.unlisted),
         )
+
+
+def _by_nature(table: Table) -> int:
+    """The ns in calls whose purpose is to wait, of a table by syscall."""
+    waits = [
+        syscalls.waits(nr, abi)
+        for nr, abi in zip(table.nr.tolist(), table.abi.tolist(), strict=True)
+    ]
+    return int(table.total_ns[np.array(waits, dtype=bool)].sum())
 
 
 def view(snapshot: Snapshot, shown: Filter) -> View:

@@ -50,7 +50,9 @@ ROW = np.dtype(
         ("comm", f"S{COMM_LEN}"),
         ("untimed", "<u8"),
         ("ppid", "<u4"),
-        ("reserved", "<u4", 5),
+        ("reserved", "<u4"),
+        ("off_ns", "<u8"),
+        ("reserved2", "<u4", 2),
         ("hist", "<u4", BUCKETS),
     ]
 )
@@ -58,7 +60,8 @@ ROW = np.dtype(
 
 Times are nanoseconds. ``squares_low`` and ``squares_high`` are the halves of a 128-bit sum of
 squares. ``count`` includes the ``untimed`` calls, whose start was not seen or that never return;
-times and histogram have only the others.
+times and histogram have only the others. ``off_ns`` is the part of ``total_ns`` that the callers
+were off the CPU, 0 where that is not measured.
 """
 
 FILE = np.dtype(
@@ -155,6 +158,9 @@ CONFIG = np.dtype(
         ("value_signed", "u1"),
         ("helper_pid", "<u4"),
         ("reserved", "<u4"),
+        ("regs_at", "<u8"),
+        ("block_min_ns", "<u8"),
+        ("block_max_ns", "<u8"),
         ("errnos", "<u8", 64),
     ]
 )
@@ -253,7 +259,10 @@ CPU = np.dtype(
         ("unfollowed", "<u8"),
         ("examples", "<u8"),
         ("unvalued", "<u8"),
-        ("reserved", "<u4", 8),
+        ("unmeasured", "<u8"),
+        ("unseen", "<u8"),
+        ("unblocked", "<u8"),
+        ("unwalked", "<u8"),
     ]
 )
 """What one CPU counts: rows in use in each bank, losses since the start; and where its rows are."""
@@ -281,6 +290,36 @@ THREAD = np.dtype(
     ]
 )
 """What one thread is doing; ``start_ns`` is 0 outside of calls."""
+
+BLOCK_KEY = np.dtype(
+    [
+        ("ip", "<u8"),
+        ("sp", "<u8"),
+        ("bp", "<u8"),
+        ("callers", "<u4"),
+        ("kernel_stack", "<i4"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("nr", "<i4"),
+        ("abi", "<u2"),
+        ("state", "<u2"),
+    ]
+)
+"""A place at which a thread is off the CPU inside a call; ``pid`` is 0 where there is none.
+
+``callers`` tells ways through the program apart that ``ip``, ``sp`` and ``bp`` do not. In the ring
+buffer, a place is an :data:`EVENT` with ``callers``, ``kernel_stack`` and ``state`` as arguments.
+"""
+
+BLOCK = np.dtype([("ns", "<u8"), ("count", "<u8")])
+"""How long and how often threads were off the CPU at a place, since the start."""
+
+SLEEPER = np.dtype([("woke_ns", "<u8"), ("returned", "<u8")])
+"""A thread that slept inside a call before the probe was there: when it ran last (CLOCK_MONOTONIC),
+0 if it has not, and whether the call has returned."""
+
+AWAY = np.dtype([("left_ns", "<u8"), ("off_ns", "<u8"), ("key", BLOCK_KEY)])
+"""A thread that is off the CPU since ``left_ns`` (CLOCK_MONOTONIC), if that is not 0."""
 
 Rows = npt.NDArray[np.void]
 """A structured array of dtype :data:`ROW`."""
@@ -352,14 +391,64 @@ class Detail:
         file: what the file descriptor of the call was; None where it has none or nothing is known.
         stack: gives the frames, innermost first, symbolised (safe text) when it is first asked for,
             which takes time: kernel frames (if any) before the user's.
+        kernel: of a call in flight, the kernel's frames alone, at no cost.
     """
 
     data: tuple[Data | None, Data | None] = (None, None)
     file: File | None = None
     stack: Callable[[], tuple[str, ...]] = field(default=_no_frames, compare=False)
+    kernel: tuple[str, ...] = field(default=(), compare=False)
 
 
 NO_DETAIL = Detail()
+
+
+RUNNABLE, INTERRUPTIBLE, UNINTERRUPTIBLE = range(3)
+"""Why a thread is off the CPU: another one has it; it sleeps and signals wake it; or none does."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A place of a thread's program at which it is off the CPU, inside a call.
+
+    There is one object for each place, in all samples.
+
+    Attributes:
+        pid, tid: the thread.
+        comm: its process's name, safe text.
+        nr, abi: the call that it is inside of.
+        state: :data:`RUNNABLE`, :data:`INTERRUPTIBLE` or :data:`UNINTERRUPTIBLE`.
+        user: gives the frames of its program, innermost first, symbolised (safe text) when they are
+            first asked for, which takes time; none where they are not known or not wanted.
+        kernel: likewise, the frames of the kernel, from where it decided to wait.
+        since_before: it has been off the CPU there since before the probe was there.
+    """
+
+    pid: int
+    tid: int
+    comm: str
+    nr: int
+    abi: int
+    state: int
+    user: Callable[[], tuple[str, ...]] = _no_frames
+    kernel: Callable[[], tuple[str, ...]] = _no_frames
+    since_before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRule:
+    """Which times off the CPU are counted by stack.
+
+    Attributes:
+        min_ns, max_ns: shorter and longer ones are not.
+        user, kernel: whether the program's frames are looked up, and the kernel's; otherwise all
+            stacks are taken for one.
+    """
+
+    min_ns: int = 1000
+    max_ns: int = 2**64 - 1
+    user: bool = True
+    kernel: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,9 +488,16 @@ class Sample:
             means nothing. Those beyond a bound are missing, and counted in ``in_flight_more``.
         values: how many calls had each value, where a :class:`ValueRule` asks for it: by number, by
             number of the histogram's bucket, or by string (unsafe bytes).
+        blocks: where :class:`BlockRule` asks for it, the times off the CPU that ended in the
+            interval: at each place how long altogether, in ns, and how many there were.
+        blocked: the threads that are off the CPU at the interval's end, and how long they have been
+            so far, in ns; of those that were before collecting began, since then.
+        off_cpu: whether the rows have ``off_ns``.
         in_flight_details: likewise, of ``in_flight``.
         in_flight_more: calls in flight that are not in ``in_flight``.
         in_flight_known: whether there are others than those; not where filters ask for errors.
+        in_flight_unreadable: threads that may not be looked into, so that calls that they began
+            before the probe was there are not among them.
         lost: every way in which data can be missing, with its count *in this interval*.
         host: the machine and sysdash itself.
         cgroups: paths of cgroups by their ids, where they were asked for and are known: safe text,
@@ -422,3 +518,7 @@ class Sample:
     in_flight_more: int = 0
     in_flight_known: bool = True
     values: Mapping[int | bytes, int] = field(default_factory=lambda: MappingProxyType({}))
+    blocks: Mapping[Block, tuple[int, int]] = field(default_factory=lambda: MappingProxyType({}))
+    blocked: Mapping[Block, int] = field(default_factory=lambda: MappingProxyType({}))
+    off_cpu: bool = False
+    in_flight_unreadable: int = 0

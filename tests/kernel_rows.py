@@ -24,6 +24,7 @@ class Calls:
     errno: int = 0
     latencies: tuple[int, ...] = (100,)
     untimed: int = 0
+    off_ns: int = 0
 
     @property
     def count(self) -> int:
@@ -34,7 +35,18 @@ def rows_of(calls: Sequence[Calls]) -> Rows:
     """What the probe would have in its rows; those without a time have its starting minimum."""
     rows = np.zeros(len(calls), dtype=ROW)
     for row, call in zip(rows, calls, strict=True):
-        for name in ("nr", "abi", "pid", "tid", "comm", "cgroup", "errno", "count", "untimed"):
+        for name in (
+            "nr",
+            "abi",
+            "pid",
+            "tid",
+            "comm",
+            "cgroup",
+            "errno",
+            "count",
+            "untimed",
+            "off_ns",
+        ):
             row[name] = getattr(call, name)
         row["min_ns"] = min(call.latencies, default=2**64 - 1)
         row["max_ns"] = max(call.latencies, default=0)

@@ -29,7 +29,10 @@ from sysdash.records import (
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
-LOSSES = ("calls", "threads", "missed", "unattributed", "slow_limit", "slow_ring", "stacks")
+LOSSES = (
+    *("calls", "threads", "missed", "unattributed"),
+    *("slow_limit", "slow_ring", "stacks", "off_cpu", "switches"),
+)
 HOST = Host("web-3", 2, 0.41, 212, 0.006, 148_000_000)
 
 
@@ -40,7 +43,10 @@ def nr(name: str) -> int:
 
 @dataclass(frozen=True)
 class Calls:
-    """Some equal calls: ``count`` of them, each of ``latency_ns`` (None: not timed)."""
+    """Some equal calls: ``count`` of them, each of ``latency_ns`` (None: not timed).
+
+    ``off_ns``: the part of it that the caller was off the CPU.
+    """
 
     name: str
     count: int
@@ -50,6 +56,7 @@ class Calls:
     errno: int = 0
     abi: int = 0
     number: int | None = None
+    off_ns: int = 0
 
 
 def file(path: str, *, certain: bool = True, deleted: bool = False) -> File:
@@ -65,7 +72,7 @@ def detail(
 ) -> Detail:
     """What is known of a call; ``data`` is what its first pointer pointed to."""
     read = None if data is None else Data(data)
-    return Detail((read, None), target, lambda: tuple(stack))
+    return Detail((read, None), target, lambda: tuple(stack), tuple(stack))
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ def rows(calls: Sequence[Calls]) -> Rows:
             total = call.count * call.latency_ns
             squares = total * call.latency_ns
             row["total_ns"] = total
+            row["off_ns"] = call.count * call.off_ns
             row["min_ns"] = row["max_ns"] = call.latency_ns
             row["squares_low"], row["squares_high"] = squares % 2**64, squares >> 64
             row["hist"][bucket_of(call.latency_ns)] = call.count
@@ -141,6 +149,7 @@ def sample(
     in_flight: Sequence[Slow] = (),
     in_flight_more: int = 0,
     in_flight_known: bool = True,
+    off_cpu: bool = False,
 ) -> Sample:
     """What one interval would collect; it ends ``second`` seconds after an arbitrary start."""
     mono_ns = second * SECOND_NS
@@ -157,6 +166,7 @@ def sample(
         in_flight_details=tuple(call.detail for call in in_flight),
         in_flight_more=in_flight_more,
         in_flight_known=in_flight_known,
+        off_cpu=off_cpu,
     )
 
 

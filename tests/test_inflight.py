@@ -12,18 +12,21 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from probing import build, comm, eventually, nr
+from symbolising import functions
 
 from sysdash.arguments import Signatures
 from sysdash.descriptors import describe
 from sysdash.filters import Filters
-from sysdash.probes import inflight, schedclock, tasks
+from sysdash.probes import inflight, schedclock, sleepers, tasks
 from sysdash.probes.descriptors import Descriptors
 from sysdash.probes.inflight import InFlight
+from sysdash.probes.symbols import Stacks
 from sysdash.records import (
     EVENT,
     EVENT_AT_LEAST,
@@ -65,6 +68,7 @@ def open_reader() -> Iterator[Open]:
             threshold_ns: int = 10 * MS,
             reads: Mapping[tuple[int, int], Reads] | None = None,
             waiting: Collection[tuple[int, int]] = (),
+            stacks: Stacks | None = None,
         ) -> InFlight:
             def thresholds(nr: npt.NDArray[np.int32], _abi: object) -> npt.NDArray[np.uint64]:
                 return np.full(len(nr), threshold_ns, dtype="<u8")
@@ -76,6 +80,7 @@ def open_reader() -> Iterator[Open]:
                 filters or Filters(),
                 Signatures().reads() if reads is None else reads,
                 waiting,
+                stacks,
             )
             stack.callback(found.close)
             return found
@@ -538,6 +543,17 @@ def test_where_threads_cannot_be_asked_for_the_same_call_again_is_another(
         assert max(workers.values()) < 1 * S
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [("12.000345", 12_000_345), ("0.000000", None), ("none", None)]
+)
+def test_a_thread_that_is_on_its_way_to_another_cpu_does_not_say_when_it_ran(
+    monkeypatch: pytest.MonkeyPatch, said: str, expected: int | None
+) -> None:
+    text = f"se.exec_start                                :        {said}\n".encode()
+    monkeypatch.setattr(tasks, "read", lambda *_: text)
+    assert tasks.last_ran_ns(1, 1) == expected
+
+
 def test_where_threads_cannot_be_asked_for_one_that_never_ran_is_still_inside(
     open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -704,6 +720,85 @@ def test_readers_that_are_stuck_do_not_keep_clocks_from_being_measured(
         go_on.set()
 
 
+@pytest.fixture
+def closed(blocked: Blocked, monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Says whether the calls of all threads of ``blocked`` are kept from this process."""
+    read, kept = tasks.read, True
+
+    def refuse(path: str, most: int = 65536) -> bytes:
+        if kept and path.startswith(f"/proc/{blocked.pid}/") and path.endswith("/syscall"):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        return read(path, most)
+
+    def keep(keep: bool) -> None:
+        nonlocal kept
+        kept = keep
+
+    monkeypatch.setattr(tasks, "read", refuse)
+    monkeypatch.setattr(inflight, "_AGAIN_S", 0.0)
+    return keep
+
+
+def test_threads_that_may_not_be_looked_into_are_counted(
+    open_reader: Open, blocked: Blocked, closed: Callable[[bool], None]
+) -> None:
+    known = slots()
+    reader = open_reader(known, Filters(pids=(blocked.pid,)), threshold_ns=0)
+    assert reader.unreadable == 0
+    assert look(reader) == {}
+    assert reader.complete
+    assert reader.unreadable == len(blocked.threads) > 2
+    # Of the others the probe knows as much as of any thread.
+    for place, tid in enumerate(list(blocked.threads)[:2]):
+        known[place] = inside("read", -1, tid=tid)
+    assert reader.unreadable == len(blocked.threads) - 2
+    closed(False)
+    look(reader)
+    assert reader.unreadable == 0
+
+
+@pytest.mark.parametrize("filters", [{"comms": ("nobody",)}, {"command": 2**22 - 1}])
+def test_only_of_those_that_are_wanted(
+    open_reader: Open,
+    blocked: Blocked,
+    closed: Callable[[bool], None],
+    filters: Mapping[str, Any],
+) -> None:
+    closed(True)
+    reader = open_reader(filters=Filters(pids=(blocked.pid,), **filters), threshold_ns=0)
+    reader.sleeping_since_before(time.monotonic_ns())
+    assert (reader.complete, reader.unreadable) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "flags", "is_closed"),
+    [
+        ("S", 0x0040_0000, True),
+        ("D", 0x0040_0100, True),
+        ("R", 0x0040_0000, False),
+        ("Z", 0x0040_0000, False),
+        ("I", 0x0420_8060, False),  # a kernel thread
+        ("S", 0x0040_0050, False),  # a worker of io_uring
+    ],
+)
+def test_which_threads_are_closed(
+    monkeypatch: pytest.MonkeyPatch, state: str, flags: int, is_closed: bool
+) -> None:
+    def read(path: str, _most: int = 65536) -> bytes:
+        if path == "/proc/10/task/11/syscall":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        assert path == "/proc/10/task/11/stat"
+        return f"11 (a) S (b) {state} 1 10 10 0 -1 {flags} 1 2 3".encode()
+
+    monkeypatch.setattr(tasks, "read", read)
+    assert tasks.is_closed(10, 11) == is_closed
+
+
+def test_a_thread_that_has_ended_is_not_closed() -> None:
+    assert not tasks.is_closed(2**22 - 1, 2**22 - 1)
+    assert not tasks.is_closed(os.getpid(), os.getpid())
+
+
 def test_a_thread_that_the_probe_sees_is_its_own(open_reader: Open, blocked: Blocked) -> None:
     stored: dict[int, Array] = {}
     tid = blocked.tid("read")
@@ -729,6 +824,285 @@ def test_a_32_bit_program(open_reader: Open, tmp_path: Path) -> None:
         assert event["args"].tolist()[::2][:2] == [0, 1]
         assert detail.file is not None
         assert describe(detail.file).startswith("pipe:")
+
+
+# --- User stacks ---
+
+
+@pytest.fixture(scope="module")
+def stacks() -> Iterator[Stacks]:
+    opened = Stacks()
+    yield opened
+    opened.close()
+
+
+CALLERS = {
+    "futex": "in_futex",
+    "clock_nanosleep": "in_sleep",
+    "openat": "in_open",
+    "accept4": "in_accept",
+    "recvfrom": "in_receive",
+}
+
+
+def is_in(frames: tuple[str, ...], name: str) -> bool:
+    """Whether frames are those of a thread of the program, from the kernel to its beginning."""
+    first = next(place for place, frame in enumerate(frames) if not frame.startswith("vmlinux`"))
+    user = functions(frames[first:])
+    if user[-1] == "_start":
+        return first > 0 and user[:2] == ["read", "main"]
+    return first > 0 and user == ["syscall", CALLERS.get(name, "in_read"), "start_thread", "clone3"]
+
+
+def test_user_stacks_follow_those_of_the_kernel(
+    open_reader: Open, blocked: Blocked, stacks: Stacks
+) -> None:
+    filters = Filters(pids=(blocked.pid,))
+    found = look(open_reader(filters=filters, threshold_ns=0, stacks=stacks))
+    for tid, (name, _) in blocked.threads.items():
+        detail = found[tid][1]
+        assert is_in(detail.stack(), name)
+        assert detail.kernel == detail.stack()[: len(detail.kernel)]
+        assert all(frame.startswith("vmlinux`") for frame in detail.kernel)
+
+
+def test_a_user_stack_is_read_once_a_call(
+    open_reader: Open, blocked: Blocked, stacks: Stacks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, copy = [], tasks.stack_copy
+
+    def counted(pid: int, tid: int, sp: int, most: int) -> bytes:
+        copied.append(tid)
+        return copy(pid, tid, sp, most)
+
+    monkeypatch.setattr(tasks, "stack_copy", counted)
+    filters = Filters(pids=(blocked.pid,))
+    reader = open_reader(filters=filters, threshold_ns=0, stacks=stacks)
+    for _ in range(3):
+        look(reader)
+    found = look(reader)
+    assert sorted(copied) == sorted(blocked.threads)
+    assert is_in(found[blocked.tid("openat")][1].stack(), "openat")
+    # Where stacks are not wanted, none is read.
+    look(open_reader(filters=filters, threshold_ns=0))
+    assert len(copied) == len(blocked.threads)
+
+
+def test_the_stack_of_a_call_is_known_after_its_end(
+    open_reader: Open, stacks: Stacks, tmp_path: Path
+) -> None:
+    program = Blocked(build("inflight", tmp_path), tmp_path, futexes=0)
+    reader = open_reader(filters=Filters(pids=(program.pid,)), threshold_ns=0, stacks=stacks)
+    found = look(reader)
+    # Its mappings are read while it is there.
+    assert all(space.settled.wait(20) for space in stacks._spaces.values())
+    program.end()
+    assert look(reader) == {}
+    assert is_in(found[program.tid("recvfrom")][1].stack(), "recvfrom")
+
+
+def test_a_call_that_there_was_no_time_for_gets_its_stack_later(
+    open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Stacks()
+    reader = open_reader(filters=Filters(pids=(blocked.pid,)), threshold_ns=0, stacks=own)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(own, "_may_read", lambda: False)
+            before = look(reader)[blocked.tid("futex")][1]
+        assert before.stack() == before.kernel != ()
+        # It is not missing, only late.
+        assert own.counters["unread"] == 0
+        assert is_in(look(reader)[blocked.tid("futex")][1].stack(), "futex")
+    finally:
+        own.close()
+
+
+@pytest.mark.parametrize(("limit", "most"), [("_MOST_KEPT", 2), ("_MOST_KEPT_BYTES", 30_000)])
+def test_so_many_user_stacks_are_kept(
+    open_reader: Open,
+    blocked: Blocked,
+    stacks: Stacks,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    most: int,
+) -> None:
+    # Copies that cannot be made smaller.
+    copy = tasks.stack_copy
+    monkeypatch.setattr(
+        tasks, "stack_copy", lambda *place: copy(*place)[:2000] + os.urandom(10_000)
+    )
+    monkeypatch.setattr(sleepers, limit, most)
+    reader = open_reader(filters=Filters(pids=(blocked.pid,)), threshold_ns=0, stacks=stacks)
+    found = look(reader)
+    whole = [tid for tid, (_, detail) in found.items() if detail.stack() != detail.kernel]
+    assert len(whole) == 2
+
+
+def test_another_program_of_a_process_has_another_number() -> None:
+    words = ["sh", "-c", "read line; exec sleep 100"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            pid = process.pid
+            assert eventually(lambda: tasks.comm(pid) == b"sh" and asleep(pid))
+            before = tasks.state(pid, pid)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert eventually(lambda: tasks.comm(pid) == b"sleep" and asleep(pid))
+            after = tasks.state(pid, pid)
+        finally:
+            process.kill()
+    assert before is not None
+    assert after is not None
+    assert (before.letter, after.letter) == ("S", "S")
+    assert before.program != after.program
+    assert tasks.state(pid, pid) is None
+    # Those of the probe are addresses of the kernel, more or less.
+    assert {before.program >> 63, after.program >> 63} == {0}
+
+
+def asleep(pid: int) -> bool:
+    return tasks.inside(pid, pid, ia32=False) is not None
+
+
+def test_threads_of_a_process_have_one_program(blocked: Blocked) -> None:
+    found = {tasks.state(blocked.pid, tid) for tid in blocked.threads}
+    assert len(found) == 1
+    assert None not in found
+
+
+def test_a_copy_ends_where_memory_does() -> None:
+    import mmap
+    from ctypes import addressof, c_char
+
+    with mmap.mmap(-1, 4 * mmap.PAGESIZE) as memory:
+        memory.write(bytes(range(256)) * (len(memory) // 256))
+        first = c_char.from_buffer(memory)
+        start = addressof(first)
+        pid = os.getpid()
+        assert tasks.stack_copy(pid, pid, start + 8, 300) == (bytes(range(256)) * 2)[8:308]
+        last = start + len(memory) - 16
+        assert tasks.stack_copy(pid, pid, last, 8192)[:16] == bytes(range(240, 256))
+        del first
+    for nowhere in (0, 2**64 - 1, 2**70):
+        assert tasks.stack_copy(pid, pid, nowhere, 8192) == b""
+
+
+# --- Threads that have slept all the while ---
+
+
+def test_sleepers_are_told_with_their_stacks(
+    open_reader: Open, blocked: Blocked, stacks: Stacks
+) -> None:
+    filters = Filters(pids=(blocked.pid,))
+    # However long they have slept.
+    reader = open_reader(filters=filters, threshold_ns=10**6 * S, stacks=stacks)
+    found = {each.tid: each for each in reader.sleeping_since_before(time.monotonic_ns())}
+    assert reader.complete
+    assert found.keys() == blocked.threads.keys()
+    for tid, each in found.items():
+        name = blocked.threads[tid][0]
+        assert (each.pid, each.comm) == (blocked.pid, comm("inflight").encode())
+        assert (each.nr, each.abi, each.state) == (nr(name), 0, "S")
+        assert is_in((*each.kernel, *each.user()), name)
+    # The same call is the same object.
+    for _ in range(2):
+        again = {each.tid: each for each in reader.sleeping_since_before(time.monotonic_ns())}
+        assert again == found
+
+
+def test_sleepers_whose_stacks_cannot_be_had_are_told_without_them_in_the_end(
+    open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Stacks()
+    readers = [open_reader(filters=Filters(pids=(blocked.pid,)), stacks=own) for _ in range(2)]
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(own, "_may_read", lambda: False)
+            told = [[r.sleeping_since_before(time.monotonic_ns()) for r in readers]]
+            told += [[readers[0].sleeping_since_before(time.monotonic_ns())] for _ in range(5)]
+        assert told[0] == [[], []]
+        assert {each.tid for each in told[-1][0]} == blocked.threads.keys()
+        assert not any(each.user() for each in told[-1][0])
+        # When there is time they are told with them.
+        later = readers[1].sleeping_since_before(time.monotonic_ns())
+        assert {each.tid for each in later} == blocked.threads.keys()
+        assert all(each.user() for each in later)
+    finally:
+        own.close()
+
+
+def test_sleepers_that_go_on_are_told_no_more(
+    open_reader: Open, tmp_path: Path, stacks: Stacks
+) -> None:
+    program = Blocked(build("inflight", tmp_path), tmp_path, futexes=0)
+    reader = open_reader(filters=Filters(pids=(program.pid,)), stacks=stacks)
+
+    def told() -> set[int]:
+        return {each.tid for each in reader.sleeping_since_before(time.monotonic_ns())}
+
+    assert told() == program.threads.keys()
+    os.close(os.open(program.fifo, os.O_WRONLY))
+    tid = program.tid("openat")
+    assert eventually(lambda: tid not in told())
+    assert told() == program.threads.keys() - {tid}
+    program.end()
+    assert told() == set()
+
+
+def test_sleepers_that_there_is_no_time_to_check_are_still_told(
+    open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inflight, "_THOROUGH_CHECK_S", 0)
+    reader = open_reader(filters=Filters(pids=(blocked.pid,)))
+    for _ in range(3):
+        found = reader.sleeping_since_before(time.monotonic_ns())
+        assert {each.tid for each in found} == blocked.threads.keys()
+        # Without anything to symbolise them by.
+        assert all(each.kernel and not each.user() for each in found)
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        (lambda pid: Filters(pids=(pid,), syscalls=((nr("openat"), 0),)), {"openat"}),
+        (lambda pid: Filters(pids=(pid,), not_syscalls=((nr("futex"), 0),)), {*CALLERS, "read"}),
+        (lambda pid: Filters(pids=(pid,), failures=True), set()),
+        (lambda pid: Filters(pids=(pid,), command=pid), set()),
+    ],
+)
+def test_filters_hold_for_sleepers(
+    open_reader: Open,
+    blocked: Blocked,
+    filters: Callable[[int], Filters],
+    names: set[str],
+) -> None:
+    wanted = filters(blocked.pid)
+    found = open_reader(filters=wanted).sleeping_since_before(time.monotonic_ns())
+    told = {blocked.threads[each.tid][0] for each in found}
+    assert told == names - ({"futex"} if wanted.not_syscalls else set())
+
+
+def test_a_sleeper_that_blocks_its_readers_is_left_alone_for_a_while(
+    open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inflight, "_DETAILS_S", 0.05)
+    go_on, asked = threading.Event(), []
+
+    def stuck(_pid: int, tid: int) -> tuple[str, ...]:
+        asked.append(tid)
+        go_on.wait()
+        return ()
+
+    monkeypatch.setattr(tasks, "kernel_stack", stuck)
+    reader = open_reader(filters=Filters(pids=(blocked.pid,)))
+    try:
+        for _ in range(3):
+            assert reader.sleeping_since_before(time.monotonic_ns()) == []
+        assert len(asked) == 1
+    finally:
+        go_on.set()
 
 
 # --- Descriptors ---

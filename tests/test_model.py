@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -259,8 +261,32 @@ def test_totals(calls: list[Calls]) -> None:
     waiting = sum(sum(call.latencies) for call in calls if syscalls.waits(call.nr, call.abi))
     assert totals.waiting == pytest.approx(waiting / 1e9 / 0.5)
     assert totals.working == pytest.approx((sum(latencies) - waiting) / 1e9 / 0.5, abs=1e-9)
+    assert not totals.measured
     assert totals.processes == len({call.pid for call in calls})
     assert totals.slow == 3
+
+
+@given(
+    calls=MANY_CALLS,
+    shares=st.lists(st.floats(0, 1), min_size=1),
+    pid=st.sampled_from([None, 1]),
+)
+def test_working_and_waiting_are_measured_where_they_are(
+    calls: list[Calls], shares: list[float], pid: int | None
+) -> None:
+    rows = rows_of(calls)
+    rows["off_ns"] = [
+        int(share * int(total))
+        for share, total in zip(itertools.cycle(shares), rows["total_ns"], strict=False)
+    ]
+    sample = replace(_sample(rows, {}), off_cpu=True)
+    totals = view(derive(sample), Filter(pid=pid)).totals
+    shown = rows if pid is None else rows[rows["pid"] == pid]
+    assert totals.measured
+    assert totals.waiting == pytest.approx(int(shown["off_ns"].sum()) / 1e9 / 0.5)
+    total = int(shown["total_ns"].sum()) / 1e9 / 0.5
+    assert totals.working + totals.waiting == pytest.approx(total)
+    assert totals.working >= 0
 
 
 def test_views() -> None:

@@ -105,7 +105,7 @@ def test_a_constructor_that_fails_frees_everything(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_tracepoint_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    tracepoints = source_module._tracepoints(timed=True, command=False, execs=False)
+    tracepoints = source_module._tracepoints(timed=True, command=False, execs=False, off_cpu=False)
     tracepoints[-1] = ("on_sys_enter", "no_such_tracepoint")
     monkeypatch.setattr(source_module, "_tracepoints", lambda **_: tracepoints)
     with pytest.raises(CannotCollect, match="no_such_tracepoint"):

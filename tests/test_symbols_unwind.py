@@ -7,18 +7,22 @@ import struct
 import subprocess
 import time
 import tracemalloc
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from symbolising import build
+from symbolising import build, functions, raw_stack, started, wait_until_blocked
 
+from sysdash.probes.symbols import Stacks
 from sysdash.probes.symbols.cfi import FrameTable
 from sysdash.probes.symbols.elf import ElfFile
 from sysdash.probes.symbols.reader import BytesReader, open_regular
 from sysdash.probes.symbols.rules import RBP, RETURN_ADDRESS, RSP, Rule
-from sysdash.probes.symbols.unwind import RawStack, by_frame_pointers, unwind
+from sysdash.probes.symbols.unwind import Calls, RawStack, by_frame_pointers, unwind
 
 LIBC = next(
     Path(line.split()[-1])
@@ -320,13 +324,13 @@ def test_32_bit_words() -> None:
 @settings(deadline=None)
 @given(
     st.lists(st.integers(0, 2**64 - 1) | st.integers(SP, SP + 512) | st.integers(0x1000, 0x9000)),
-    st.integers(SP - 8, SP + 512),
+    st.none() | st.integers(SP - 8, SP + 512),
     st.lists(st.integers(0x1000, 0x9000), max_size=8),
     st.sampled_from([Rule(RSP, 16, ((16, -8),)), Rule(RBP, 16, ((6, -16), (16, -8))), None]),
     st.booleans(),
 )
 def test_any_stack_ends(
-    words: list[int], bp: int, kernels: list[int], rule: Rule | None, signal: bool
+    words: list[int], bp: int | None, kernels: list[int], rule: Rule | None, signal: bool
 ) -> None:
     if signal:
         rule = Rule(signal=True)
@@ -335,3 +339,132 @@ def test_any_stack_ends(
     assert 1 <= len(frames) <= 64
     assert all(_in_code(frame.within) for frame in frames)
     assert len(by_frame_pointers(raw, _in_code, 64)[0]) <= 64
+
+
+# --- Where the frame pointer is not known ---
+
+WITH_POINTER = Rule(RBP, 16, ((RBP, -16), (RETURN_ADDRESS, -8)))
+PLAIN = Rule(RSP, 8, ((RETURN_ADDRESS, -8),))
+OUTERMOST = Rule(outermost=True)
+
+
+def _guessed(
+    memory: bytes,
+    said: dict[int, bool | None],
+    rules: dict[int, Rule],
+    bp: int | None = None,
+) -> list[int]:
+    """Walk where it is said which return addresses are behind a call of the function."""
+
+    def calls(address: int, within: int) -> bool | None:
+        assert within == 0x2000
+        return said[address]
+
+    raw = RawStack(0x2000, SP, bp, (), memory)
+    return [frame.address for frame in unwind(raw, rules.get, _in_code, calls=calls)[0]]
+
+
+def test_a_frame_pointer_that_is_not_known_is_found_by_the_call() -> None:
+    # A number, the leftovers of a call of something else, and the pair.
+    memory = _stack(7, SP + 48, 0x5001, 9, SP + 48, 0x3001, 1, 0x4001)
+    rules = {0x2000: WITH_POINTER, 0x3000: WITH_POINTER, 0x4000: OUTERMOST, 0x5000: OUTERMOST}
+    for other in (False, None):
+        assert _guessed(memory, {0x5001: other, 0x3001: True}, rules) == [0x2000, 0x3001, 0x4001]
+    # Nothing is shown rather than something that cannot be.
+    assert _guessed(memory, dict.fromkeys((0x5001, 0x3001, 0x4001), False), rules) == [0x2000]
+
+
+def test_where_calls_cannot_be_told_it_must_lead_to_the_outermost_frame() -> None:
+    said: dict[int, bool | None] = dict.fromkeys((0x3001, 0x4001, 0x5001))
+    leftover, pair = (SP + 16, 0x5001), (SP + 48, 0x3001)
+    rules = {0x2000: WITH_POINTER, 0x3000: WITH_POINTER, 0x5000: WITH_POINTER}
+    memory = _stack(*leftover, 0, 9, *pair, 1, 0x4001)
+    assert _guessed(memory, said, {**rules, 0x4000: OUTERMOST}) == [0x2000, 0x3001, 0x4001]
+    # Where neither does, the one that leads beyond the copy.
+    memory = _stack(*leftover, 0, 9, SP + 8000, 0x3001)
+    assert _guessed(memory, said, rules) == [0x2000, 0x3001]
+
+
+def test_a_caller_without_frame_pointer_can_have_anything_in_the_register() -> None:
+    said: dict[int, bool | None] = dict.fromkeys((0x3001, 0x4001))
+    rules = {0x2000: WITH_POINTER, 0x3000: PLAIN, 0x4000: OUTERMOST}
+    assert _guessed(_stack(3, 0x3001, 0x4001), said, rules) == [0x2000, 0x3001, 0x4001]
+    rules[0x3000] = WITH_POINTER
+    assert _guessed(_stack(3, 0x3001, 0, 0), said, rules) == [0x2000]
+
+
+def test_a_frame_pointer_that_is_known_is_not_looked_for() -> None:
+    memory = _stack(SP + 32, 0x3001, 0, 0, SP + 48, 0x4001)
+    rules = {0x2000: WITH_POINTER, 0x4000: OUTERMOST}
+    assert _guessed(memory, {}, rules, SP + 32) == [0x2000, 0x4001]
+    lost = Rule(RSP, 16, ((RETURN_ADDRESS, -8),), frozenset({RBP}))
+    assert _guessed(memory, {}, {0x2000: lost, 0x3000: WITH_POINTER}, SP) == [0x2000, 0x3001]
+
+
+def test_32_bit_programs_without_frame_pointer_have_one_frame() -> None:
+    raw = RawStack(0x2000, 0x8000, None, (), struct.pack("<4I", 0x8008, 0x3001, 0, 0x4001))
+    frames, complete = by_frame_pointers(raw, _in_code, word=4)
+    assert ([frame.address for frame in frames], complete) == ([0x2000], False)
+
+
+def test_leftovers_without_end() -> None:
+    """However many pairs there are, few are followed, and none of those looks for more."""
+    pairs = _stack(*(word for place in range(0, 8192, 16) for word in (SP + place + 16, 0x3001)))
+    followed = 0
+
+    def rule_at(address: int) -> Rule:
+        nonlocal followed
+        followed += address != 0x2000
+        return WITH_POINTER
+
+    calls: Calls = lambda *_: None  # noqa: E731
+    raw = RawStack(0x2000, SP, None, (), pairs)
+    frames, _ = unwind(raw, rule_at, _in_code, 64, calls=calls)
+    assert len(frames) == 64
+    assert followed < 512 + 10 * 64
+
+
+@pytest.fixture(scope="module")
+def stacks() -> Iterator[Stacks]:
+    opened = Stacks()
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-O0", "-fno-omit-frame-pointer"),
+        ("-O2", "-fno-omit-frame-pointer"),
+        ("-O0", "-fno-omit-frame-pointer", "-fno-plt"),
+        ("-O0", "-static"),
+        ("-O0", "-fno-asynchronous-unwind-tables"),
+        ("-O0", "-fno-omit-frame-pointer", "-s"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("mode", ["", "signal", "thread", "aligned", "jit"])
+def test_real_programs_have_the_same_frames_without_it(
+    stacks: Stacks, tmp_path: Path, flags: tuple[str, ...], mode: str
+) -> None:
+    program = build("symbols_nap.c", tmp_path / "nap", *flags)
+    with started(program, "60000", *([mode] if mode else [])) as pid:
+        raw = raw_stack(wait_until_blocked(pid), 8192, frame_pointers=False)
+        space = stacks.note(pid, 1)
+        known = stacks.frames(space, raw)
+        assert stacks.frames(space, replace(raw, bp=None)) == known
+    assert len(known) > 6
+
+
+def test_leftovers_of_other_calls_are_not_taken_for_callers(stacks: Stacks, tmp_path: Path) -> None:
+    program = build("symbols_leftovers.c", tmp_path / "prog", "-O0", "-fno-omit-frame-pointer")
+    with started(program) as pid:
+        raw = raw_stack(pid, 8192, frame_pointers=False)
+        frames = stacks.frames(stacks.note(pid, 1), replace(raw, bp=None))
+    # They are there, nearer than the true ones: return addresses of a function that calls itself.
+    assert raw.bp is not None
+    words = struct.unpack(f"<{len(raw.memory) // 8}Q", raw.memory)[: (raw.bp - raw.sp) // 8]
+    assert max(Counter(word for word in words if word > 1 << 20).values()) >= 10
+    names = functions(frames)
+    assert names[: names.index("main") + 1] == ["syscall", "sleeper", "outer", "main"]
+    assert frames[-1].startswith("prog`_start+0x")

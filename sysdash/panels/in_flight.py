@@ -31,7 +31,7 @@ from sysdash.ui_state import Scene, UiState
 
 def _where(call: SlowCall) -> str:
     """The innermost function, without the module and the offset."""
-    frame = next(iter(call.detail.stack()), "")
+    frame = next(iter(call.detail.kernel), "")
     return frame.rpartition("`")[2].rpartition("+")[0] or frame
 
 
@@ -55,17 +55,17 @@ class InFlightPanel(CallsPanel):
 
     def __init__(self, state: UiState, tell: Tell) -> None:
         super().__init__(state, tell)
-        self._working = 0
+        self._others = 0
         self._unlisted = 0
         self._place = 0
 
     @override
     def update(self, scene: Scene | None, state: UiState) -> None:
         super().update(scene, state)
-        working, waiting = scene.in_flight if scene else ([], [])
+        others, waiting = scene.in_flight if scene else ([], [])
         step = -1 if state.inverted else 1
-        self._calls = [*working[::step], *waiting[::step]]
-        self._working = len(working)
+        self._calls = [*others[::step], *waiting[::step]]
+        self._others = len(others)
         self._unlisted = scene.in_flight_unlisted if scene else 0
         self.grow(self._calls)
         if not self._calls:
@@ -100,10 +100,11 @@ class InFlightPanel(CallsPanel):
 
     def _note(self, columns: int) -> list[Line]:
         """What the order and the list leave to be said."""
-        waiting = len(self._calls) - self._working
+        waiting = len(self._calls) - self._others
         notes = []
         if waiting:
-            first = f"{units.count(self._working)} at work, then " if self._working else ""
+            # By the kind of call: what they do in the kernel is not known, and may be to wait.
+            first = f"{units.count(self._others)} of other kinds, then " if self._others else ""
             verb = "waits" if waiting == 1 else "wait"
             notes.append(f"{first}{units.count(waiting)} that {verb} by nature")
         if self._unlisted:

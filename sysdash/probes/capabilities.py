@@ -48,8 +48,13 @@ OLDEST_KERNEL = (5, 11)
 # include/uapi/linux/capability.h
 _CAP_SYS_ADMIN = 21
 _NEEDED_CAPABILITIES = {"CAP_BPF": 39, "CAP_PERFMON": 38}
+_LOOKING = {"CAP_SYS_PTRACE": 19, "CAP_DAC_READ_SEARCH": 2}
+_SYSLOG = {"CAP_SYSLOG": 34}
+_CAP_DAC_OVERRIDE = 1
 
 _BTF = Path("/sys/kernel/btf/vmlinux")
+_KALLSYMS = Path("/proc/kallsyms")
+_KALLSYMS_BYTES = 64 * 1024
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _KPROBE_TYPE = Path("/sys/bus/event_source/devices/kprobe/type")
@@ -110,10 +115,25 @@ def missing_capabilities() -> list[str]:
     CAP_BPF creates the maps and CAP_PERFMON loads tracing programs that read kernel memory
     (include/uapi/linux/capability.h); CAP_SYS_ADMIN includes both.
     """
-    held = _effective()
-    if held >> _CAP_SYS_ADMIN & 1:
-        return []
-    return [name for name, bit in _NEEDED_CAPABILITIES.items() if not held >> bit & 1]
+    return [] if _is_held(_CAP_SYS_ADMIN) else _lacking(_NEEDED_CAPABILITIES)
+
+
+def missing_to_look() -> list[str]:
+    """The names of the capabilities that this process lacks to look into others' processes.
+
+    :func:`sysdash.probes.tasks.is_closed` tells what they are for. CAP_DAC_OVERRIDE includes
+    CAP_DAC_READ_SEARCH here, and containers' root mostly has that one.
+    """
+    opens = _is_held(_CAP_DAC_OVERRIDE)
+    return [name for name in _lacking(_LOOKING) if name != "CAP_DAC_READ_SEARCH" or not opens]
+
+
+def _lacking(capabilities: Mapping[str, int]) -> list[str]:
+    return [name for name, bit in capabilities.items() if not _is_held(bit)]
+
+
+def _is_held(bit: int) -> bool:
+    return bool(_effective() >> bit & 1)
 
 
 def _effective() -> int:
@@ -170,6 +190,56 @@ def privileges() -> Check:
     if os.geteuid() == 0:
         return Check("privileges", FINE, "root (CAP_BPF and CAP_PERFMON would do)")
     return Check("privileges", FINE, "CAP_BPF and CAP_PERFMON, without root")
+
+
+def other_processes() -> Check:
+    """Whether this process may look into those of other users."""
+    name = "other processes"
+    missing = missing_to_look()
+    if missing:
+        detail = (
+            f"no {' and no '.join(missing)}: calls that began before the start are missing, and "
+            "those in flight come without arguments and stacks, but for your own processes"
+        )
+        return Check(name, DEGRADED, detail, run_privileged())
+    if not _is_held(_CAP_SYS_ADMIN):
+        # fs/proc/base.c, proc_pid_stack() and proc_pid_wchan()
+        detail = (
+            "can be looked into; no CAP_SYS_ADMIN: of the kernel's stack, a call in flight comes "
+            "with one function"
+        )
+        return Check(name, DEGRADED, detail, run_privileged())
+    return Check(name, FINE, "can be looked into")
+
+
+def without_kernel_names() -> str:
+    """Why the addresses of the kernel's functions cannot be told; empty if they can.
+
+    The file has zeros in their place where they are not shown (kernel/ksyms_common.c,
+    kallsyms_show_value()).
+    """
+    try:
+        with _KALLSYMS.open("rb") as file:
+            lines = file.read(_KALLSYMS_BYTES).splitlines()
+    except OSError as error:
+        return f"{_KALLSYMS}: {error.strerror}"
+    if any(line.split(b" ", 1)[0].strip(b"0") for line in lines):
+        return ""
+    if _lacking(_SYSLOG):
+        return "that needs root, or CAP_SYSLOG"
+    return "the kernel shows their addresses to nobody: sysctl kernel.kptr_restrict"
+
+
+def kernel_names() -> Check:
+    """Whether the kernel's functions can be told by name."""
+    name = "kernel names"
+    reason = without_kernel_names()
+    if reason:
+        hidden = "sysctl kernel.kptr_restrict=1" if _KALLSYMS.exists() else ""
+        remedy = run_privileged() if _lacking(_SYSLOG) else hidden
+        detail = f"the kernel's functions have addresses for names: {reason}"
+        return Check(name, DEGRADED, detail, remedy)
+    return Check(name, FINE, "the kernel's functions have names")
 
 
 # --- The kernel ---
@@ -446,6 +516,8 @@ def _trials() -> Iterator[Check]:
     yield _try_needed("mapped arrays", _mmapable_array, "work")
     yield task_storage()
     yield cgroups()
+    yield other_processes()
+    yield kernel_names()
     yield _try_unneeded("tracepoints", _tracepoint)
     yield _try_unneeded("kprobes", _kprobe)
     yield _try_unneeded("fentry", _fentry)

@@ -33,15 +33,17 @@ _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 class Details:
     """Reads records of slow calls, and remembers what is needed to tell their stories later."""
 
-    def __init__(self, reads: Mapping[tuple[int, int], Reads], *, stacks: bool) -> None:
+    def __init__(
+        self, reads: Mapping[tuple[int, int], Reads], stacks: Stacks | None = None
+    ) -> None:
         """Remember nothing yet.
 
         Args:
             reads: what the probe was asked to look into, by (syscall number, ABI code).
-            stacks: whether stacks come with the records.
+            stacks: symbolises the stacks that come with the records; None where none do.
         """
         self._reads = reads
-        self._stacks = Stacks() if stacks else None
+        self._stacks = stacks
         # By process, what tells one of its programs from the next, and descriptor.
         self._files: OrderedDict[tuple[int, int, int], File] = OrderedDict()
 
@@ -52,7 +54,7 @@ class Details:
 
     @staticmethod
     def _space(stacks: Stacks, event: np.void) -> Space:
-        return stacks.note(int(event["pid"]), _space_of(event))
+        return stacks.note(int(event["pid"]), space_of(event))
 
     def of(self, record: bytes, event: np.void) -> Detail:
         """The details of a slow call.
@@ -69,20 +71,12 @@ class Details:
             missing = state in (DATA_NONE, DATA_UNREADABLE)
             data.append(None if missing else Data(record[at : at + length], state == DATA_CUT))
             at += length
-        path_end = at + int(event["path_length"])
-        frames_end = path_end + 8 * int(event["frames"])
-        file = self._file(event, record[at:path_end])
+        file = self._file(event, record[at : at + int(event["path_length"])])
         detail = Detail(data=(data[0], data[1]), file=file)
         if self._stacks is None or not event["sp"]:
             return detail
         stacks, space = self._stacks, self._space(self._stacks, event)
-        raw = RawStack(
-            ip=int(event["ip"]),
-            sp=int(event["sp"]),
-            bp=int(event["bp"]),
-            frames=tuple(np.frombuffer(record[path_end:frames_end], dtype="<u8").tolist()),
-            memory=record[frames_end : frames_end + int(event["stack_length"])],
-        )
+        raw = raw_stack_of(record, event)
         return replace(detail, stack=lambda: stacks.frames(space, raw))
 
     def _file(self, event: np.void, names: bytes) -> File | None:
@@ -94,7 +88,7 @@ class Details:
         if reads.fd in (FD_RESULT, FD_CWD):
             return found
         fd = int(event["args"][reads.fd]) & 0xFFFF_FFFF
-        key = (int(event["pid"]), _space_of(event), fd)
+        key = (int(event["pid"]), space_of(event), fd)
         if found is None:
             # Once: whatever gets this number later is another file.
             before = self._files.pop(key, None)
@@ -106,33 +100,28 @@ class Details:
                 self._files.popitem(last=False)
         return found
 
-    def relieve(self) -> None:
-        """Empty what fills up."""
-        if self._stacks:
-            self._stacks.relieve()
 
-    @property
-    def losses(self) -> Mapping[str, int]:
-        """What is missing since the start; nothing where stacks are not wanted."""
-        if self._stacks is None:
-            return {}
-        counters = self._stacks.counters
-        return {"stacks": counters["unmapped"] + counters["unread"]}
-
-    @property
-    def helper_pid(self) -> int:
-        """A process that works for sysdash; 0 for none."""
-        return self._stacks.helper_pid if self._stacks else 0
-
-    def close(self) -> None:
-        """Free what is open."""
-        if self._stacks:
-            self._stacks.close()
-
-
-def _space_of(event: np.void) -> int:
+def space_of(event: np.void) -> int:
     """A number that tells one address space of a process from the next."""
     return int(event["mm"]) ^ int(event["exec_id"])
+
+
+def raw_stack_of(record: bytes, event: np.void) -> RawStack:
+    """The user stack of a record.
+
+    Args:
+        record: all of its bytes.
+        event: the first of them, dtype :data:`sysdash.records.EVENT`.
+    """
+    begin = EVENT.itemsize + int(event["data_length"].sum()) + int(event["path_length"])
+    end = begin + 8 * int(event["frames"])
+    return RawStack(
+        ip=int(event["ip"]),
+        sp=int(event["sp"]),
+        bp=int(event["bp"]),
+        frames=tuple(np.frombuffer(record[begin:end], dtype="<u8").tolist()),
+        memory=record[end : end + int(event["stack_length"])],
+    )
 
 
 def file_of(record: np.void, names: bytes) -> File | None:

@@ -11,8 +11,9 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from sysdash.probes import tasks
 from sysdash.probes.aside import Aside
 from sysdash.probes.descriptors import Descriptors
 from sysdash.probes.schedclock import SchedulerClock
+from sysdash.probes.sleepers import Sleeper, UserStack, UserStacks
+from sysdash.probes.symbols import Stacks
 from sysdash.probes.targets import cgroup_root
 from sysdash.records import (
     ABI_CODES,
@@ -62,6 +65,9 @@ _DETAILS_S = 0.3
 _MOST_STACKS = 200
 """Calls whose place in the kernel is looked at again at each look."""
 
+_MOST_TRIES = 4
+"""A sleeper whose user stack cannot be had is told without it at this look."""
+
 _SILENCE_S = 30.0
 """A process whose reader was stuck is left alone for so long."""
 
@@ -85,16 +91,23 @@ Stored = Callable[[int], npt.NDArray[np.void] | None]
 
 _Ran = tuple[int | None, int | None]
 
+_T = TypeVar("_T")
+
 Thresholds = Callable[[npt.NDArray[np.int32], npt.NDArray[np.uint16]], npt.NDArray[np.uint64]]
 """Nanoseconds from which calls are slow, by their numbers and ABI codes."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What has been found out about a call."""
+    """What has been found out about a call.
+
+    Attributes:
+        user: the user stack, which is the same for as long as the call is.
+    """
 
     inside: tasks.Inside
     detail: Detail
+    user: UserStack | None = None
 
 
 @dataclass(slots=True)
@@ -107,6 +120,8 @@ class _Before:
             often it has gone to sleep.
         look: the number of the look at which it was last looked at.
         sleeps: whether it slept in the call then; if not, it ran.
+        sleeper: what was told of it, and its user stack.
+        tries: how often its user stack could not be had.
     """
 
     pid: int
@@ -116,6 +131,8 @@ class _Before:
     ran: _Ran
     look: int
     sleeps: bool = True
+    sleeper: tuple[Sleeper, UserStack | None] | None = None
+    tries: int = 0
 
 
 class InFlight:
@@ -135,6 +152,7 @@ class InFlight:
         filters: Filters,
         reads: Mapping[tuple[int, int], Reads],
         waiting: Collection[tuple[int, int]] = (),
+        stacks: Stacks | None = None,
     ) -> None:
         """Look at nothing yet.
 
@@ -147,6 +165,7 @@ class InFlight:
             reads: by (number, ABI code), what is looked up of a call.
             waiting: (number, ABI code) of the calls whose purpose is to wait, which must not crowd
                 out all others.
+            stacks: symbolises user stacks; without, none are read.
 
         Raises:
             TypeError: ``slots`` has another dtype.
@@ -177,8 +196,12 @@ class InFlight:
         self._before: dict[int, _Before] = {}
         # Calls of threads that there was no room for: in the last round, and in this one.
         self._left_out = self._left_out_so_far = 0
+        # Likewise, threads that may not be looked into.
+        self._closed: set[int] = set()
+        self._closed_so_far: set[int] = set()
         self._looks = 0
         self._told: dict[tuple[int, int, int], _Told] = {}
+        self._users = UserStacks(stacks) if stacks else None
         # Process -> when it began, until when it is left alone.
         self._silent: dict[int, tuple[int, float]] = {}
         self._descriptors = Descriptors()
@@ -191,6 +214,16 @@ class InFlight:
         self._clock.close()
         vars(self).pop("_slots", None)
         vars(self).pop("_words", None)
+
+    @property
+    def unreadable(self) -> int:
+        """Threads that may not be looked into, and that the probe has not seen.
+
+        Of those that pass the filters by process, thread and the like; as the last complete round
+        found them. A call that one of them is inside of is in no result.
+        """
+        closed = self._closed if self.complete else self._closed_so_far
+        return len(closed - self._in_slots()) if closed else 0
 
     def look(
         self, now_ns: int, *, details: bool, most: int = 1000
@@ -224,6 +257,42 @@ class InFlight:
         events = found[np.sort(np.argsort(waits, kind="stable")[:most])]
         told = self._tell(events) if details else ()
         return events, told, len(found) - len(events) + unlisted
+
+    def sleeping_since_before(self, now_ns: int) -> list[Sleeper]:
+        """Threads that have been asleep inside one call since before the probe was attached.
+
+        Of the calls that pass the filters, however long they take. Each thread is looked at anew
+        when there is time for it, until then it is taken to sleep on; :attr:`complete` tells
+        whether all have been found. It is not told of a thread before its stacks are known, nor
+        while its process blocks its readers.
+
+        Args:
+            now_ns: CLOCK_MONOTONIC.
+
+        Returns:
+            For the same call the same object each time.
+        """
+        if not self.known:
+            return []
+        self._looks += 1
+        self._explore(now_ns, _EXPLORE_S if self.complete else _FIRST_EXPLORE_S)
+        self._check(now_ns, _THOROUGH_CHECK_S)
+        asleep = [
+            (tid, each)
+            for tid, each in self._before.items()
+            if each.sleeps and not self._is_dropped(each.inside)
+        ]
+        silent = self._left_alone()
+        new = [(tid, each) for tid, each in asleep if not each.sleeper and each.pid not in silent]
+        jobs = [functools.partial(_sleeper, tid, each, self._users) for tid, each in new]
+        for (_, each), result in zip(
+            new, self._ask(jobs, [each.pid for _, each in new]), strict=False
+        ):
+            each.sleeper = result
+        found = [each.sleeper for _, each in asleep if each.sleeper]
+        for _, stack in found:
+            self._keep(stack)
+        return [sleeper for sleeper, _ in found]
 
     # --- Threads that the probe has seen ---
 
@@ -298,6 +367,7 @@ class InFlight:
             self._named = self._in_slots()
             self._owners.clear()
             self._left_out_so_far = 0
+            self._closed_so_far = set()
             self._clock.forget()
         tids = self._filters.tids
         for pid, tid in self._round:
@@ -309,6 +379,7 @@ class InFlight:
                 return
         self._round = None
         self._left_out = self._left_out_so_far
+        self._closed = self._closed_so_far
         self._round_ended_s = time.monotonic()
         self._next_round_s = self._round_ended_s + _AGAIN_S
         self.complete = True
@@ -329,7 +400,11 @@ class InFlight:
             return
         inside = tasks.inside(pid, tid, ia32=tasks.is_ia32(pid))
         # The probe follows a command from its beginning.
-        if inside is None or self._filters.command is not None or not self._passes(pid, tid):
+        if self._filters.command is not None or not self._passes(pid, tid):
+            return
+        if inside is None:
+            if len(self._closed_so_far) < _MOST_BEFORE and tasks.is_closed(pid, tid):
+                self._closed_so_far.add(tid)
             return
         ran = _ran(pid, tid)
         began_ns = self._began_ns(pid, tid, ran, now_ns)
@@ -439,6 +514,10 @@ class InFlight:
         wanted: npt.NDArray[np.bool_] = ~dropped & (duration_ns >= self._thresholds_ns(nr, abi))
         return wanted
 
+    def _is_dropped(self, inside: tasks.Inside) -> bool:
+        known = 0 <= inside.nr < SYSCALLS
+        return bool(self._dropped[inside.abi, inside.nr if known else SYSCALLS])
+
     def _passes(self, pid: int, tid: int) -> bool:
         """Whether a thread that the probe has not judged passes the filters, as it would judge."""
         wanted = self._filters
@@ -483,17 +562,15 @@ class InFlight:
             functools.partial(self._story, *_place(events[i])) for i in new
         ]
         jobs += [
-            functools.partial(_with_stack, self._told[keys[i]], *_place(events[i])[:2])
+            functools.partial(_with_stack, self._told[keys[i]], *_place(events[i])[:2], self._users)
             for i in again
         ]
-        results, stuck = self._aside.run(jobs, _DETAILS_S)
-        if stuck is not None:
-            # Whoever blocks its readers is left alone.
-            pid = int(events["pid"][(new + again)[stuck]])
-            self._silent[pid] = tasks.start_time(pid), time.monotonic() + _SILENCE_S
+        results = self._ask(jobs, events["pid"][new + again].tolist())
         for i, result in zip(new + again, results, strict=False):
             if result is not None:
                 self._told[keys[i]] = result
+        for known in self._told.values():
+            self._keep(known.user)
         details = []
         for event, key in zip(events, keys, strict=True):
             told = self._told.get(key)
@@ -504,6 +581,19 @@ class InFlight:
                 event["flags"] &= ~np.uint32(EVENT_NO_ARGUMENTS)
             details.append(told.detail if told else NO_DETAIL)
         return tuple(details)
+
+    def _ask(self, jobs: Sequence[Callable[[], _T | None]], pids: Sequence[int]) -> list[_T | None]:
+        """Results of jobs that look into processes, of as many as there is time for."""
+        results, stuck = self._aside.run(jobs, _DETAILS_S)
+        if stuck is not None:
+            # Whoever blocks its readers is left alone.
+            pid = pids[stuck]
+            self._silent[pid] = tasks.start_time(pid), time.monotonic() + _SILENCE_S
+        return results
+
+    def _keep(self, stack: UserStack | None) -> None:
+        if self._users and stack:
+            self._users.keep(stack)
 
     def _left_alone(self) -> list[int]:
         """The processes that are not to be looked into for now."""
@@ -525,7 +615,8 @@ class InFlight:
         pieces = [_data(pid, tid, inside.args, rule) for rule in reads.data[:2]]
         data = (*pieces, None, None)
         file = self._file(pid, tid, inside.args, waits_on)
-        return _with_stack(_Told(inside, Detail(data=(data[0], data[1]), file=file)), pid, tid)
+        told = _Told(inside, Detail(data=(data[0], data[1]), file=file))
+        return _with_stack(told, pid, tid, self._users)
 
     def _file(self, pid: int, tid: int, args: tuple[int, ...], fd: int | None) -> File | None:
         if fd == FD_CWD:
@@ -605,14 +696,52 @@ def _ran(pid: int, tid: int) -> _Ran:
     return ran_ns, tasks.switches(pid, tid) if ran_ns is None else None
 
 
-def _with_stack(told: _Told, pid: int, tid: int) -> _Told:
-    """The same with where in the kernel the thread is now, if it is still inside of the call."""
+def _with_stack(told: _Told, pid: int, tid: int, users: UserStacks | None) -> _Told:
+    """The same with where the thread is now, if it is still inside of the call."""
     # Now, though it may never be asked for: to wait for it is for this thread only.
-    frames = tasks.kernel_stack(pid, tid)
-    # That of another call is not its stack.
-    if not frames or tasks.inside(pid, tid, ia32=told.inside.abi == _IA32) != told.inside:
+    kernel = tasks.kernel_stack(pid, tid)
+    user = told.user
+    if user is None and users is not None:
+        state = tasks.state(pid, tid)
+        user = users.take(pid, tid, told.inside, state.program) if state else None
+    # Those of another call are not its stacks.
+    if not (kernel or user) or not _is_inside(pid, tid, told.inside):
         return told
-    return replace(told, detail=replace(told.detail, stack=lambda: frames))
+    stack = functools.partial(_frames, kernel, user)
+    return _Told(told.inside, replace(told.detail, stack=stack, kernel=kernel), user)
+
+
+def _is_inside(pid: int, tid: int, inside: tasks.Inside) -> bool:
+    return tasks.inside(pid, tid, ia32=inside.abi == _IA32) == inside
+
+
+def _frames(kernel: tuple[str, ...], user: UserStack | None) -> tuple[str, ...]:
+    return (*kernel, *(user.frames() if user else ()))
+
+
+def _sleeper(
+    tid: int, before: _Before, users: UserStacks | None
+) -> tuple[Sleeper, UserStack | None] | None:
+    """What is known of a thread; None if it is inside of its call no more, or more comes soon."""
+    pid, inside = before.pid, before.inside
+    kernel, state = tasks.kernel_stack(pid, tid), tasks.state(pid, tid)
+    user = users.take(pid, tid, inside, state.program) if users and state else None
+    if not _is_inside(pid, tid, inside):
+        return None
+    if users and not user:
+        before.tries += 1
+        if before.tries < _MOST_TRIES:
+            return None
+    return Sleeper(
+        pid=pid,
+        tid=tid,
+        comm=before.comm,
+        nr=inside.nr,
+        abi=inside.abi,
+        state=state.letter if state else "",
+        kernel=kernel,
+        user=functools.partial(_frames, (), user),
+    ), user
 
 
 def _data(pid: int, tid: int, args: tuple[int, ...], rule: DataRule) -> Data | None:

@@ -32,10 +32,13 @@ from sysdash.records import (
     FILE_CUT,
     FILE_DELETED,
     FILE_NAMES,
+    INTERRUPTIBLE,
     OTHER_NR,
     ROW,
+    RUNNABLE,
     SYSCALLS,
     THREAD,
+    UNINTERRUPTIBLE,
     VALUE_BUCKETS,
     VALUE_BYTES,
     VALUE_HISTOGRAM,
@@ -96,6 +99,11 @@ _STORY_OFFSETS = {
     "SK_PEER_PID": ("sock", "sk_peer_pid"),
 }
 
+_BLOCK_OFFSETS = {
+    "MM_START_CODE": ("mm_struct", "start_code"),
+    "MM_END_CODE": ("mm_struct", "end_code"),
+}
+
 # Each group is there whole or not at all: what a kernel has built as a module is not in its BTF.
 _OPTIONAL_OFFSETS = (
     {
@@ -139,6 +147,12 @@ CONSTANTS = {
     "FILTER_COMMAND": 1 << 9,
     # Slow calls come with their stacks.
     "STACKS": 1 << 10,
+    # With BLOCKS: the kernel's stacks are told apart. STACKS is for the program's.
+    "KERNEL_FRAMES": 1 << 11,
+    "STATE_RUNNABLE": RUNNABLE,
+    "STATE_INTERRUPTIBLE": INTERRUPTIBLE,
+    "STATE_UNINTERRUPTIBLE": UNINTERRUPTIBLE,
+    "CALLERS": 64,  # words of the stack that are looked at to tell its callers
     "EVENT_EXAMPLE": EVENT_EXAMPLE,
     "EXAMPLES": 10,  # a second and CPU
     "DATA_NONE": DATA_NONE,
@@ -168,6 +182,10 @@ CONSTANTS = {
 """What the probe and user space must agree on, beside the records."""
 
 _MEMORY_FOR_ROWS = 64 << 20
+
+MEMORY_FOR_ONE_CALL = 8 << 20
+"""For the rows of one system call, where its values are what is asked for."""
+
 _MOST_ROWS = 16384
 _FEWEST_ROWS = 1024
 
@@ -177,6 +195,18 @@ times a second, and after a stall of its disk a thousand threads can return at o
 
 NUMBERS, STRINGS = 1 << 15, 1 << 12
 """Different values of an argument that can be counted; the calls with more are lost."""
+
+UNSLOTTED = 1 << 12
+"""Threads without a slot that can be off the CPU at once, where that is measured."""
+
+BLOCKS, KERNEL_STACKS = 1 << 14, 1 << 13
+"""Places at which threads are off the CPU, and stacks of the kernel, that can be told apart."""
+
+_KERNEL_DEPTH = 127
+_KERNEL_DEPTH_LIMIT = Path("/proc/sys/kernel/perf_event_max_stack")
+
+SLEEPERS = 1 << 15
+"""Threads asleep since before the probe was there whose end of sleep can be told."""
 
 EXEC_NAMES = 1 << 9
 """Programs whose start is remembered until their execve has returned."""
@@ -253,15 +283,17 @@ class Sizes:
         return rows + index + self.slots * THREAD.itemsize + RING_BYTES
 
 
-def sizes() -> Sizes:
+def sizes(memory: int = _MEMORY_FOR_ROWS) -> Sizes:
     """The room that suits this machine.
 
-    Rows take 64 MB at the most where there are up to 40 CPUs or so; with more CPUs each still gets
-    1,024 rows a bank, 1.3 MB.
+    With more than 40 CPUs or so, each still gets 1,024 rows a bank, 1.3 MB.
+
+    Args:
+        memory: bytes that rows may take altogether.
     """
     cpus, online = possible_cpus(), len(online_cpus())
     segments = min(cpus, online + max(2, online // 8))
-    wanted = _MEMORY_FOR_ROWS // (2 * segments * ROW.itemsize)
+    wanted = memory // (2 * segments * ROW.itemsize)
     rows = 1 << (max(wanted, 1).bit_length() - 1)
     return Sizes(cpus, segments, max(_FEWEST_ROWS, min(_MOST_ROWS, rows)))
 
@@ -269,6 +301,14 @@ def sizes() -> Sizes:
 def kernel_bytes() -> int:
     """Kernel memory that the probe takes on this machine, nearly exactly."""
     return sizes().kernel_bytes
+
+
+def kernel_depth() -> int:
+    """Frames of a kernel stack that there are at the most (sysctl, perf_event_max_stack)."""
+    try:
+        return min(_KERNEL_DEPTH, int(_KERNEL_DEPTH_LIMIT.read_text(encoding="ascii")))
+    except (OSError, ValueError):
+        return _KERNEL_DEPTH
 
 
 def has_task_storage() -> bool:
@@ -292,6 +332,13 @@ def has_task_pt_regs() -> bool:
         return False
 
 
+def _state_offset(types: KernelTypes) -> int:
+    try:
+        return types.offset("task_struct", "__state")
+    except KeyError:
+        return types.offset("task_struct", "state")  # before 5.14
+
+
 def defines(
     room: Sizes,
     *,
@@ -299,6 +346,8 @@ def defines(
     command: bool = False,
     slow: bool = False,
     values: bool = False,
+    off_cpu: bool = False,
+    blocks: bool = False,
 ) -> Mapping[str, int]:
     """The probe's ``-D`` values for the running kernel.
 
@@ -308,6 +357,8 @@ def defines(
         command: whether it follows a command.
         slow: whether it lists slow calls.
         values: whether it counts the values of an argument.
+        off_cpu: whether it measures how long calls are off the CPU.
+        blocks: whether it counts that by stack.
 
     Raises:
         CannotCollect: the machine is of a kind that the probe does not know, or its kernel lacks a
@@ -347,14 +398,27 @@ def defines(
     if values:
         defined |= {"VALUES": 1, "NUMBERS": NUMBERS, "STRINGS": STRINGS, "EXEC_NAMES": EXEC_NAMES}
         offsets["BINPRM_FILENAME"] = _STORY_OFFSETS["BINPRM_FILENAME"]
+    if off_cpu:
+        defined |= {"OFF_CPU": 1, "UNSLOTTED": UNSLOTTED}
+        offsets["TASK_STACK"] = ("task_struct", "stack")
+    if blocks:
+        defined |= {
+            "BLOCKS": BLOCKS,
+            "KERNEL_STACKS": KERNEL_STACKS,
+            "SLEEPERS": SLEEPERS,
+            "KERNEL_DEPTH": kernel_depth(),
+        }
+        offsets |= _STORY_OFFSETS | _BLOCK_OFFSETS
     stack_is_needed = not timed and not has_task_pt_regs()
     with KernelTypes() as types:
         try:
             for name, (struct, path) in offsets.items():
                 defined[name] = types.offset(struct, path)
-            for group in _OPTIONAL_OFFSETS if slow else ():
+            for group in _OPTIONAL_OFFSETS if slow or blocks else ():
                 with suppress(KeyError):
                     defined |= {name: types.offset(*place) for name, place in group.items()}
+            if blocks:
+                defined["TASK_STATE"] = _state_offset(types)
             defined["UPID_SIZE"] = types.size("upid")
             defined["TASK_STATUS"] = types.offset("task_struct", "thread_info.status")
             if stack_is_needed:

@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,11 @@ from sysdash.errors import CannotCollect
 from sysdash.probes import capabilities
 
 _HERE = Path(__file__).parent
+
+_COUNT = np.dtype("<u8")
+
+_SPARE = 1024
+"""Entries that may come into a map while it is read."""
 
 _PIDFD_THREAD = os.O_EXCL  # include/uapi/linux/pidfd.h
 
@@ -55,6 +60,13 @@ def _import_bcc() -> Any:
     return bcc
 
 
+def _give_back_memory() -> None:
+    """Have the C library return what the compiler has freed: some 40 MB, which it would keep."""
+    # A function of glibc, malloc_trim(3); others return memory by themselves.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 class Program:
     """One compiled BPF source file: its maps, and the programs of it that are attached.
 
@@ -82,6 +94,8 @@ class Program:
             raise CannotCollect(
                 f"bcc cannot compile the probe ({error})", "run `sysdash doctor`"
             ) from None
+        finally:
+            _give_back_memory()
 
     def __enter__(self) -> Self:
         return self
@@ -134,13 +148,35 @@ class Program:
         Raises:
             OSError: the kernel refuses it.
         """
-        keys, counts = np.zeros(most, dtype=key), np.zeros(most, dtype="<u8")
+        return self._batches(self._lib.bpf_lookup_and_delete_batch, table, key, _COUNT, most)
+
+    def entries(
+        self, table: str, key: np.dtype[Any], value: np.dtype[Any], most: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        """The keys and values of a hash map; of those that come and go meanwhile, some.
+
+        Args:
+            table: its name.
+            key: its keys.
+            value: its values.
+            most: its size.
+
+        Raises:
+            OSError: the kernel refuses it.
+        """
+        # A bucket that does not fit in is an error, and more may come before it is read.
+        return self._batches(self._lib.bpf_lookup_batch, table, key, value, most + _SPARE)
+
+    def _batches(
+        self, look_up: Any, table: str, key: np.dtype[Any], value: np.dtype[Any], most: int
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        keys, counts = np.zeros(most, dtype=key), np.zeros(most, dtype=value)
         have = 0
         # Of a hash map, where to go on is the number of a bucket.
         cursor, following = None, ctypes.c_uint32()
         while have < most:
             length = ctypes.c_uint32(most - have)
-            result = self._lib.bpf_lookup_and_delete_batch(
+            result = look_up(
                 self.fd(table),
                 cursor,
                 ctypes.byref(following),
@@ -149,13 +185,39 @@ class Program:
                 ctypes.byref(length),
             )
             error = ctypes.get_errno()
-            if result < 0 and error != errno.ENOENT:  # which is how it says that it is done
+            # ENOENT is how it says that it is done. ENOSPC: so much has come in meanwhile that the
+            # next bucket does not fit in.
+            if result < 0 and error not in (errno.ENOENT, errno.ENOSPC):
                 raise OSError(error, f"BPF map {table}: {os.strerror(error)}")
             have += length.value
             cursor = ctypes.byref(ctypes.c_uint32(following.value))
             if result < 0:
                 break
         return keys[:have], counts[:have]
+
+    def entry(self, table: str, key: bytes, value: np.dtype[Any]) -> npt.NDArray[Any] | None:
+        """The value of one entry of a map, shape (); None if it is not there."""
+        found = ctypes.create_string_buffer(value.itemsize)
+        if self._lib.bpf_lookup_elem(self.fd(table), ctypes.c_char_p(key), found) < 0:
+            return None
+        return np.frombuffer(found.raw, dtype=value).reshape(())
+
+    def array_of(self, table: str, number: int, length: int) -> list[int]:
+        """The 64-bit words of one entry of a map; all 0 where there is none.
+
+        Args:
+            table: a map of such arrays, as of stacks.
+            number: its key.
+            length: words of an entry.
+        """
+        words = np.zeros(length, dtype="<u8")
+        self._lib.bpf_lookup_elem(
+            self.fd(table),
+            ctypes.byref(ctypes.c_uint32(number)),
+            ctypes.c_void_p(words.ctypes.data),
+        )
+        found: list[int] = words.tolist()
+        return found
 
     def per_cpu(self, table: str, length: int, cpus: int) -> npt.NDArray[np.uint64]:
         """A per-CPU array of 64-bit counts, summed over the CPUs, shape (length,).
@@ -224,13 +286,19 @@ class Program:
         memory = mmap.mmap(self.fd(table), size, mmap.MAP_SHARED)
         return np.frombuffer(memory, dtype=dtype, count=length)
 
-    def check_layout(self, table: str, dtype: np.dtype[np.void]) -> None:
+    def check_layout(self, table: str, dtype: np.dtype[np.void], *, key: bool = False) -> None:
         """Compare a map's record with a dtype: size, and every field's name, offset and size.
+
+        Args:
+            table: the map.
+            dtype: what sysdash reads.
+            key: compare its keys, not its values.
 
         Raises:
             CannotCollect: they differ.
         """
-        found = layout_of(self._bpf[table.encode()].Leaf)
+        maps = self._bpf[table.encode()]
+        found = layout_of(maps.Key if key else maps.Leaf)
         wanted = layout_of_dtype(dtype)
         if found != wanted:
             raise CannotCollect(
@@ -249,6 +317,10 @@ class Program:
         if result < 0:
             error = ctypes.get_errno()
             raise OSError(error, f"BPF map {table}: {os.strerror(error)}")
+
+    def delete(self, table: str, key: bytes) -> None:
+        """Delete one entry of a map, if it is there."""
+        self._lib.bpf_delete_elem(self.fd(table), ctypes.c_char_p(key))
 
     def open_ring(self, table: str, receive: Any) -> None:
         """Have :meth:`read_rings` call ``receive(context, data, size)`` for each record."""

@@ -20,10 +20,12 @@ from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.folding import bounded, no_rows
 from sysdash.probes import layout, procfs
+from sysdash.probes.blocks import FRAMES, INCOMPLETE, BlockReader
 from sysdash.probes.cgroups import CgroupPaths
 from sysdash.probes.details import Details
 from sysdash.probes.inflight import InFlight
 from sysdash.probes.loader import Program, missed_runs
+from sysdash.probes.symbols import Stacks
 from sysdash.probes.values import Values
 from sysdash.records import (
     ABIS,
@@ -35,6 +37,7 @@ from sysdash.records import (
     SYSCALL_CONFIG,
     SYSCALLS,
     THREAD,
+    BlockRule,
     Detail,
     Events,
     Reads,
@@ -65,9 +68,12 @@ _LOOK_S = (0.01, 0.1)
 _NO_FILTERS = Filters()
 
 
-def _tracepoints(*, timed: bool, command: bool, execs: bool) -> list[tuple[str, str]]:
+def _tracepoints(
+    *, timed: bool, command: bool, execs: bool, off_cpu: bool
+) -> list[tuple[str, str]]:
     """The probe's functions and where they belong, in an order that misses no thread's end."""
     return [
+        *([("on_sched_switch", "sched_switch")] if off_cpu else []),
         ("on_process_exit", "sched_process_exit"),
         ("on_task_rename", "task_rename"),
         *([("on_fork", "sched_process_fork")] if command else []),
@@ -96,6 +102,13 @@ Example = tuple[int, int, int]
 """Syscall number, ABI code and errno of a failed call."""
 
 
+def _any_duration(
+    nr: npt.NDArray[np.int32],
+    _abi: npt.NDArray[np.uint16],
+) -> npt.NDArray[np.uint64]:
+    return np.zeros(len(nr), dtype="<u8")
+
+
 def _entry(nr: int, abi: int) -> int:
     """Where the probe looks for what is asked of a system call."""
     if not (0 <= nr < SYSCALLS and 0 <= abi < ABIS):
@@ -121,7 +134,15 @@ class BpfSource:
         ``values``: calls whose value could not be read or that there was no room for; they are
             counted. Only where values are.
         ``stacks``: stacks that cannot be told, for the process had ended before its mappings were
-            known. Only where slow calls have stacks.
+            known. Only where stacks are looked up.
+        ``off_cpu``: times off the CPU of threads that there was no room for. Only where that is
+            measured, as the next.
+        ``switches``: times off the CPU whose end was not seen, so that they are counted up to when
+            the thread was seen next.
+        ``blocks``: times off the CPU whose stack there was no room for. Only where they are
+            counted by stack, as the next.
+        ``kernel_stacks``: times off the CPU that are counted without the kernel's stack, for there
+            was no room for it.
     """
 
     def __init__(
@@ -137,6 +158,8 @@ class BpfSource:
         by_tid: bool = False,
         timed: bool = True,
         value: ValueRule | None = None,
+        off_cpu: bool = False,
+        blocks: BlockRule | None = None,
         cgroups: bool = False,
         room: layout.Sizes | None = None,
         online: Sequence[int] | None = None,
@@ -159,24 +182,38 @@ class BpfSource:
             timed: take the time of calls, and find slow ones if any can be; otherwise they are only
                 counted, at half the price, and every one is ``untimed``.
             value: what value of the calls is counted, if one is.
+            off_cpu: measure the part of calls that their threads are off the CPU.
+            blocks: count that by stack, too, if at all; not together with slow calls.
             cgroups: find the paths of the cgroups that calls came from.
             room: sizes, where the machine's own are not wanted.
             online: the CPUs that have rows from the start; by default those in use.
 
         Raises:
             CannotCollect: this machine or user cannot run the probe.
-            ValueError: a number in ``filters`` or ``thresholds_ns`` is that of no system call.
+            ValueError: a number in ``filters`` or ``thresholds_ns`` is that of no system call; or
+                blocks are wanted where nothing is timed, or together with slow calls.
         """
-        self._room = room or layout.sizes()
+        self._room = room or (layout.sizes(layout.MEMORY_FOR_ONE_CALL) if value else layout.sizes())
         self.timed = timed
         self._cgroups = CgroupPaths() if cgroups else None
         command = filters.command is not None
         thresholds = [default_threshold_ns, *thresholds_ns.values()]
         self._slow = timed and any(threshold is not None for threshold in thresholds)
+        self._off_cpu = off_cpu or blocks is not None
+        if (self._off_cpu and not timed) or (blocks is not None and self._slow):
+            raise ValueError("blocks need times, and exclude slow calls")
         defines = layout.defines(
-            self._room, timed=timed, command=command, slow=self._slow, values=value is not None
+            self._room,
+            timed=timed,
+            command=command,
+            slow=self._slow,
+            values=value is not None,
+            off_cpu=self._off_cpu,
+            blocks=blocks is not None,
         )
         self._details: Details | None = None
+        self._blocks: BlockReader | None = None
+        self._stacks: Stacks | None = None
         self._in_flight: InFlight | None = None
         self.watch_in_flight = False
         self._example: Example | None = None
@@ -193,20 +230,37 @@ class BpfSource:
             self._host = procfs.HostMeter()
             self._records: list[bytes] = []
             if self._slow:
-                self._listen(stories)
+                self._stacks = Stacks() if stories.stacks else None
+                self._details = self._listen(stories)
+            if blocks is not None:
+                self._stacks = Stacks(most=FRAMES, mark=INCOMPLETE) if blocks.user else None
+                self._blocks = self._count_blocks(blocks, filters)
+            if self._stacks:
+                self._config["flags"] |= layout.CONSTANTS["STACKS"]
             if self._slow and in_flight:
                 self._in_flight = InFlight(
-                    self._slots, self._stored, self._thresholds_of, filters, stories.reads, waiting
+                    self._slots,
+                    self._stored,
+                    self._thresholds_of,
+                    filters,
+                    stories.reads,
+                    waiting,
+                    self._stacks,
                 )
             self._stashed: list[Rows] = []
             self._lost_before: dict[str, int] = {}
             self._looked = (time.monotonic(), 0)
             self._values = self._count_values(value) if value else None
             tracepoints = _tracepoints(
-                timed=timed, command=command, execs=self._slow or value is not None
+                timed=timed,
+                command=command,
+                execs=self._slow or value is not None,
+                off_cpu=self._off_cpu,
             )
             self._program_fds = [self._program.attach(*pair) for pair in tracepoints]
             self._last_ns = self._swapped_ns = time.monotonic_ns()
+            if self._blocks:
+                self._blocks.begin(self._last_ns)
         except BaseException:
             self.close()
             raise
@@ -220,7 +274,7 @@ class BpfSource:
         self._syscalls = program.mapped("syscall_config", SYSCALL_CONFIG, ABIS * SYSCALLS)
         self._slots = program.mapped("slots", THREAD, room.slots)
 
-    def _listen(self, stories: Stories) -> None:
+    def _listen(self, stories: Stories) -> Details:
         self._program.check_layout("event_layout", EVENT)
         self._program.open_ring("events", self._receive)
         self._program.let_call("on_slow_call", "programs")
@@ -229,9 +283,19 @@ class BpfSource:
             entry["fd"] = 0 if reads.fd is None else reads.fd + 1
             for i, rule in enumerate(reads.data):
                 entry["data"][i] = (rule.argument + 1, rule.kind, rule.size)
-        self._details = Details(stories.reads, stacks=stories.stacks)
-        if stories.stacks:
-            self._config["flags"] |= layout.CONSTANTS["STACKS"]
+        return Details(stories.reads, self._stacks)
+
+    def _count_blocks(self, rule: BlockRule, filters: Filters) -> BlockReader:
+        self._config["block_min_ns"], self._config["block_max_ns"] = rule.min_ns, rule.max_ns
+        self._config["flags"] |= layout.CONSTANTS["KERNEL_FRAMES"] if rule.kernel else 0
+        looker = InFlight(
+            self._slots, self._stored, _any_duration, filters, {}, stacks=self._stacks
+        )
+        reader = BlockReader(self._program, rule, self._room.slots, self._stacks, looker)
+        self._program.open_ring(
+            "events", lambda _, data, size: reader.note(ctypes.string_at(data, size))
+        )
+        return reader
 
     def _configure(self, filters: Filters, by_tid: bool) -> None:
         bits = layout.CONSTANTS
@@ -361,10 +425,10 @@ class BpfSource:
             The time in seconds after which this should be called again.
         """
         self._read_rings()
-        if self._details:
-            self._details.relieve()
+        if self._stacks:
+            self._stacks.relieve()
             if self._config["self_pid"]:
-                self._config["helper_pid"] = self._details.helper_pid
+                self._config["helper_pid"] = self._stacks.helper_pid
         self._serve_new_cpus()
         used = int(self._cpu["used"][:, self._bank()].max())
         room = self._room.rows - self._room.other_rows
@@ -392,6 +456,9 @@ class BpfSource:
         """Everything since the last call."""
         parts = bounded([*self._stashed, *self._swap()], _MOST_ROWS)
         self._stashed = []
+        if self._blocks:
+            # At once: what ends later is of the next interval.
+            self._blocks.take()
         rows = np.concatenate([no_rows(), *parts])
         if not self.timed:
             rows["untimed"] = rows["count"]
@@ -400,6 +467,7 @@ class BpfSource:
         self._read_rings()
         events, details = self._slow_calls()
         in_flight, in_flight_details, more = self._look_inside()
+        ended, blocked = self._blocks.read(mono_ns) if self._blocks else ({}, {})
         interval_ns, self._last_ns = mono_ns - self._last_ns, mono_ns
         return Sample(
             time_ns=time_ns,
@@ -413,13 +481,19 @@ class BpfSource:
             in_flight_more=more,
             in_flight_known=self._in_flight is not None and self._in_flight.known,
             values=MappingProxyType(self._values.read() if self._values else {}),
+            blocks=MappingProxyType(ended),
+            blocked=MappingProxyType(blocked),
+            in_flight_unreadable=sum(
+                looked.unreadable for looked in (self._in_flight, self._blocks) if looked
+            ),
+            off_cpu=self._off_cpu,
             lost=MappingProxyType(self._losses(rows)),
             host=self._host.read(),
             cgroups=MappingProxyType(self._cgroups.of(rows["cgroup"]) if self._cgroups else {}),
         )
 
     def _read_rings(self) -> None:
-        if self._slow:
+        if self._slow or self._blocks:
             self._program.read_rings()
 
     def _slow_calls(self) -> tuple[Events, tuple[Detail, ...]]:
@@ -450,21 +524,42 @@ class BpfSource:
             "slow_limit": int(self._cpu["limited"].sum()),
             "slow_ring": int(self._cpu["ring_full"].sum()),
             **({"values": int(self._cpu["unvalued"].sum())} if self._values else {}),
-            **(self._details.losses if self._details else {}),
+            **(self._off_cpu_lost() if self._off_cpu else {}),
+            **(self._blocks_lost() if self._blocks else {}),
+            **(self._stacks_lost(self._stacks) if self._stacks else {}),
         }
         new = {name: count - self._lost_before.get(name, 0) for name, count in now.items()}
         self._lost_before = now
         folded = rows["count"][(rows["pid"] == 0) & (rows["comm"] == b"")].sum()
         return {"unattributed": int(folded), **new}
 
+    def _off_cpu_lost(self) -> Mapping[str, int]:
+        return {
+            "off_cpu": int(self._cpu["unmeasured"].sum()),
+            "switches": int(self._cpu["unseen"].sum()),
+        }
+
+    def _blocks_lost(self) -> Mapping[str, int]:
+        return {
+            "blocks": int(self._cpu["unblocked"].sum()),
+            "kernel_stacks": int(self._cpu["unwalked"].sum()),
+        }
+
+    @staticmethod
+    def _stacks_lost(stacks: Stacks) -> Mapping[str, int]:
+        counters = stacks.counters
+        return {"stacks": counters["unmapped"] + counters["unread"]}
+
     def close(self) -> None:
         """Detach the probe and free its memory."""
         self._program.close()
-        if self._details:
-            self._details.close()
         # A map lives on for as long as it is mapped.
         if self._in_flight:
             self._in_flight.close()
             self._in_flight = None
+        if self._blocks:
+            self._blocks.close()
+        if self._stacks:
+            self._stacks.close()
         for name in ("_rows", "_cpu", "_config", "_syscalls", "_slots"):
             vars(self).pop(name, None)

@@ -36,6 +36,14 @@
  *   THREADS_HASH                       its size, if the kernel has no task storage for tracing (< 5.13)
  *   COUNT_ONLY                         if nothing is timed
  *   TASK_STACK, REGS_SIZE              if the kernel has no bpf_task_pt_regs() (< 5.15)
+ *   OFF_CPU                            if the part of each call off the CPU is measured; with it
+ *   TASK_STACK                         as above, and
+ *   UNSLOTTED                          how many threads without a slot can be off the CPU at once
+ *   BLOCKS                             if that is counted by stack, of which there can be so many; with
+ *                                      it the offsets of story.h, and TASK_STATE, MM_*
+ *   KERNEL_STACKS, KERNEL_DEPTH        how many different ones of the kernel there is room for, twice,
+ *                                      and how deep they can be
+ *   SLEEPERS                           threads that slept before the probe was there
  *   FOLLOWED                           threads of a command that can live at once
  *   SLOW                               if slow calls are listed; with it the offsets of story.h, and
  *   VALUES                             if the values of an argument are counted; with it
@@ -47,13 +55,17 @@
 #include "statistics.h"
 #include "identity.h"
 #include "abi.h"
-#ifdef SLOW
+#if defined(SLOW) || defined(BLOCKS)
 #include "story.h"
+#endif
+#ifdef OFF_CPU
+#include "off_cpu.h"
 #endif
 #ifdef VALUES
 #include "values.h"
 #endif
 
+#define EEXIST 17
 #define ENOSYS 38
 #define MAX_ERRNO 4095
 #define NSEC_PER_SEC 1000000000ULL
@@ -107,12 +119,26 @@ BPF_ARRAY(row_index, struct index_line, SEGMENTS *INDEX_LINES);
 BPF_HASH(filter_ids, struct id_key, u8, FILTER_IDS);
 BPF_HASH(filter_comms, struct comm_key, u8, FILTER_COMMS);
 BPF_CGROUP_ARRAY(filter_cgroups, CGROUPS);
-#ifdef SLOW
+#if defined(SLOW) || defined(BLOCKS)
 BPF_RINGBUF_OUTPUT(events, RING_BYTES / 4096);
 BPF_PERCPU_ARRAY(scratch, struct story, 1);
-BPF_PROG_ARRAY(programs, 1);
 /* Never used: tells the loader how the compiler laid out an event, as the others do for theirs. */
 BPF_ARRAY(event_layout, struct event, 1);
+#endif
+#ifdef SLOW
+BPF_PROG_ARRAY(programs, 1);
+#endif
+#ifdef OFF_CPU
+/* By the number of a thread's slot; by the address of the task, for those that have none. */
+BPF_F_TABLE("array", u32, struct away, slotted, SLOTS, BPF_F_MMAPABLE);
+BPF_HASH(unslotted, u64, struct away, UNSLOTTED);
+#endif
+#ifdef BLOCKS
+BPF_HASH(blocks, struct block_key, struct block, BLOCKS);
+BPF_TABLE("stacktrace", int, struct kernel_frames, kernel_stacks, KERNEL_STACKS);
+BPF_TABLE("stacktrace", int, struct kernel_frames, kernel_stacks2, KERNEL_STACKS);
+/* By TID; user space enters those that it has found. */
+BPF_HASH(sleepers, u32, struct sleeper, SLEEPERS);
 #endif
 #ifdef VALUES
 /* One for each bank. */
@@ -234,6 +260,111 @@ static __always_inline void count_unvalued(u32 cpu_nr)
 }
 #endif
 
+#ifdef OFF_CPU
+/* A call begins. Of a thread without a slot, what is remembered is forgotten when a call ends. */
+static __always_inline void stay(bool has_slot, u32 number)
+{
+	struct away *away = has_slot ? slotted.lookup(&number) : NULL;
+
+	if (!away)
+		return;
+	away->left_ns = 0;
+	away->off_ns = 0;
+}
+
+#ifdef BLOCKS
+static __always_inline void count_unblocked(void)
+{
+	u32 cpu_nr = bpf_get_smp_processor_id();
+	struct cpu *cpu = cpus.lookup(&cpu_nr);
+
+	if (cpu)
+		cpu->unblocked++;
+}
+
+static __always_inline void end_block(struct away *away, struct config *conf, u64 ns)
+{
+	struct block *block, none = {};
+
+	if (!away->key.pid || ns < conf->block_min_ns || ns > conf->block_max_ns)
+		return;
+	/* User space may have made room meanwhile. */
+	block = blocks.lookup_or_try_init(&away->key, &none);
+	if (!block) {
+		count_unblocked();
+		return;
+	}
+	__sync_fetch_and_add(&block->ns, ns);
+	__sync_fetch_and_add(&block->count, 1);
+}
+#endif
+
+/* A thread has the CPU again. */
+static __always_inline void come_back(struct away *away, struct config *conf, u64 now)
+{
+	u64 ns = now - away->left_ns;
+
+#ifdef BLOCKS
+	end_block(away, conf, ns);
+#endif
+	away->off_ns += ns;
+	away->left_ns = 0;
+}
+
+/*
+ * A thread that runs has come back. Switches from threads that the kernel hides from BPF are not seen,
+ * so that this can be the first that is known of it.
+ */
+static __always_inline void has_come_back(struct away *away, struct config *conf, u64 now)
+{
+	u32 cpu_nr = bpf_get_smp_processor_id();
+	struct cpu *cpu = cpus.lookup(&cpu_nr);
+
+	if (!away->left_ns)
+		return;
+	come_back(away, conf, now);
+	if (cpu)
+		cpu->unseen++;
+}
+
+#ifdef BLOCKS
+/* A call returns that began before the probe was there. */
+static __always_inline void end_sleep(u32 tid, u64 now)
+{
+	struct sleeper *sleeper = sleepers.lookup(&tid);
+
+	if (!sleeper || sleeper->returned)
+		return;
+	if (!sleeper->woke_ns)
+		sleeper->woke_ns = now;
+	sleeper->returned = 1;
+}
+#endif
+
+/* How long the thread was off the CPU in the call that ends now. */
+static __always_inline u64 off_cpu_ns(struct thread *thread, struct config *conf, u64 now)
+{
+	u64 key = bpf_get_current_task(), ns;
+	u32 number = slot_of(thread->regs);
+	struct away *away;
+
+	if (thread->regs) {
+		away = slotted.lookup(&number);
+		if (!away)
+			return 0;
+		has_come_back(away, conf, now);
+		return away->off_ns;
+	}
+	away = unslotted.lookup(&key);
+	if (!away)
+		return 0;
+	has_come_back(away, conf, now);
+	ns = away->off_ns;
+	unslotted.delete(&key);
+	return ns;
+}
+#endif
+
 #ifndef COUNT_ONLY
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -252,6 +383,9 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 		if (!thread || thread->skip == SKIP)
 			return 0;
 	}
+#ifdef OFF_CPU
+	stay(own, number);
+#endif
 	thread->abi = split_number(task, nr, &thread->nr);
 	thread->start_ns = bpf_ktime_get_ns();
 	return 0;
@@ -737,6 +871,10 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 #ifndef COUNT_ONLY
 	u64 ns;
 #endif
+#ifdef OFF_CPU
+	/* Of every call, or those that are not counted would be a part of one that is. */
+	u64 off_ns = off_cpu_ns(thread, conf, now);
+#endif
 #ifdef SLOW
 	bool example;
 #endif
@@ -747,6 +885,9 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 	if (thread->skip)
 		return;
 	if (!start_ns) {
+#ifdef BLOCKS
+		end_sleep(thread->who.tid, now);
+#endif
 		if (!exiting_call(ctx, &nr, &abi))
 			return;
 		thread->nr = nr;
@@ -779,6 +920,9 @@ static __always_inline void finish(struct bpf_raw_tracepoint_args *ctx, struct t
 	}
 	ns = now - start_ns;
 	add_time(row, ns);
+#ifdef OFF_CPU
+	row->off_ns += off_ns;
+#endif
 #ifdef SLOW
 	example = errno && errno == conf->example_errno && nr == conf->example_nr &&
 		  abi == conf->example_abi;
@@ -801,6 +945,10 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 #ifndef COUNT_ONLY
 	now = bpf_ktime_get_ns();
+#endif
+#ifdef OFF_CPU
+	if (!conf->regs_at)
+		conf->regs_at = regs - stack_of((void *)bpf_get_current_task());
 #endif
 	cpu_nr = bpf_get_smp_processor_id();
 	if (slot->regs != regs) {
@@ -848,6 +996,18 @@ static __always_inline struct thread *thread_of(struct thread *stored)
 	return slots.lookup(&number);
 }
 
+#ifdef OFF_CPU
+/* Whoever comes after it, in its slot or at its address, has not been away. */
+static __always_inline void forget_away(struct thread *stored, u64 task)
+{
+	u32 number = stored->slot - 1;
+
+	if (stored->slot)
+		stay(true, number);
+	unslotted.delete(&task);
+}
+#endif
+
 /* A thread ends, inside exit or exit_group: counted here, for it never returns. */
 int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -879,6 +1039,9 @@ int on_process_exit(struct bpf_raw_tracepoint_args *ctx)
 		followed.delete(&key);
 	if (!stored)
 		return 0;
+#ifdef OFF_CPU
+	forget_away(stored, key);
+#endif
 	release(stored);
 	forget(task, stored);
 	return 0;
@@ -930,6 +1093,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
 	struct config *conf = get_config();
+	struct thread *thread;
 	u64 key = (u64)task;
 	u8 yes = 1;
 
@@ -941,6 +1105,10 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	followed.update(&key, &yes);
 	conf->command = 0;
+	/* It may have been judged since it has its new name, when it was off the CPU. */
+	thread = thread_of(stored_thread(task, false));
+	if (thread)
+		thread->epoch = 0;
 	return 0;
 }
 
@@ -961,3 +1129,199 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	}
 	return 0;
 }
+
+#ifdef OFF_CPU
+#ifdef BLOCKS
+/* Tell user space what the program's stack is like, once for each place; false if there is no room. */
+static __always_inline bool tell_place(struct bpf_raw_tracepoint_args *ctx, struct story *story,
+				       struct thread *thread, struct config *conf,
+				       struct block_key *key)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct event *event = &story->event;
+	u32 size;
+
+	story->used = 0;
+	__builtin_memset(event, 0, sizeof(*event));
+	event->pid = key->pid;
+	event->tid = key->tid;
+	event->nr = key->nr;
+	event->abi = key->abi;
+	event->ip = key->ip;
+	event->sp = key->sp;
+	event->bp = key->bp;
+	event->args[0] = key->callers;
+	event->args[1] = key->kernel_stack;
+	event->args[2] = key->state;
+	__builtin_memcpy(event->comm, &thread->who.comm, sizeof(event->comm));
+	bpf_probe_read_kernel(&event->mm, sizeof(event->mm), (void *)task + TASK_MM);
+	bpf_probe_read_kernel(&event->exec_id, sizeof(u32), (void *)task + TASK_EXEC_ID);
+	if (conf->flags & STACKS)
+		put_stack(ctx, story);
+	size = bounded(sizeof(*event) + story->used, TAIL_MASK);
+	return !events.ringbuf_output(story, size, BPF_RB_NO_WAKEUP);
+}
+
+/* Make sure that a place is known; false if it cannot be. */
+static __always_inline bool know_place(struct bpf_raw_tracepoint_args *ctx, struct story *story,
+				       struct thread *thread, struct config *conf,
+				       struct block_key *key)
+{
+	struct block none = {};
+
+	if (blocks.lookup(key))
+		return true;
+	if (blocks.insert(key, &none)) {
+		/* No room: what has come there in different ways is taken for one. */
+		key->callers = 0;
+		if (blocks.lookup(key))
+			return true;
+		if (blocks.insert(key, &none))
+			return false;
+	}
+	if (tell_place(ctx, story, thread, conf, key))
+		return true;
+	blocks.delete(key);
+	return false;
+}
+
+/*
+ * The number of the kernel's stack. One that another has taken is free without the innermost function,
+ * which is the probe's anyway.
+ */
+static __always_inline s32 kernel_stack(struct bpf_raw_tracepoint_args *ctx)
+{
+	s32 number = kernel_stacks.get_stackid(ctx, 0);
+
+	if (number != -EEXIST)
+		return number;
+	number = kernel_stacks2.get_stackid(ctx, 1);
+	return number < 0 ? number : number + KERNEL_STACKS;
+}
+
+static __always_inline void begin_block(struct bpf_raw_tracepoint_args *ctx, struct thread *thread,
+					struct away *away, struct config *conf, void *regs)
+{
+	void *task = (void *)bpf_get_current_task_btf();
+	u32 zero = 0, cpu_nr = bpf_get_smp_processor_id();
+	struct story *story = scratch.lookup(&zero);
+	struct cpu *cpu = cpus.lookup(&cpu_nr);
+	struct block_key *key = &away->key;
+	u64 hash;
+
+	/* Threads that user space cannot see from its PID namespace have no number there. */
+	if (!story || !cpu || !thread->who.pid)
+		return;
+	__builtin_memset(key, 0, sizeof(*key));
+	hash = program_of(task, &thread->who);
+	if (conf->flags & STACKS) {
+		bpf_probe_read_kernel(&key->ip, sizeof(key->ip), regs + REGS_IP);
+		bpf_probe_read_kernel(&key->sp, sizeof(key->sp), regs + REGS_SP);
+		bpf_probe_read_kernel(&key->bp, sizeof(key->bp), regs + REGS_BP);
+		hash = callers_of(task, key->sp, thread->abi, (u64 *)story->tail, hash);
+	}
+	key->callers = hash >> 32;
+	key->kernel_stack = -1;
+	if (conf->flags & KERNEL_FRAMES) {
+		key->kernel_stack = kernel_stack(ctx);
+		if (key->kernel_stack < 0)
+			cpu->unwalked++;
+	}
+	key->pid = thread->who.pid;
+	key->tid = thread->who.tid;
+	key->nr = thread->nr;
+	key->abi = thread->abi;
+	key->state = state_of(task, ctx->args[0]);
+	if (!know_place(ctx, story, thread, conf, key)) {
+		key->pid = 0;
+		cpu->unblocked++;
+	}
+}
+
+#endif
+
+/* The current thread leaves the CPU. */
+static __always_inline void leave(struct bpf_raw_tracepoint_args *ctx, struct task_struct *task,
+				  u64 regs, struct config *conf, u64 now)
+{
+	u32 number = slot_of(regs), cpu_nr = bpf_get_smp_processor_id();
+	struct thread *thread = slots.lookup(&number);
+	struct cpu *cpu = cpus.lookup(&cpu_nr);
+	struct away none = {}, *away;
+	u64 key = (u64)task;
+
+	if (!thread || !cpu)
+		return;
+	if (thread->regs != regs)
+		thread = stored_thread(task, false);
+	/* What is in task storage of a thread that has a slot is old. */
+	if (!thread || !thread->start_ns || thread->slot)
+		return;
+	if (thread->epoch != (u32)conf->epoch)
+		renew(thread, conf);
+	if (thread->skip) {
+		stay(thread->regs, number);
+		return;
+	}
+	if (conf->flags & FILTER_SYSCALL && !syscall_passes(conf, thread->nr, thread->abi))
+		return;
+	if (thread->regs)
+		away = slotted.lookup(&number);
+	else
+		away = unslotted.lookup_or_try_init(&key, &none);
+	if (!away) {
+		cpu->unmeasured++;
+		return;
+	}
+	has_come_back(away, conf, now);
+#ifdef BLOCKS
+	begin_block(ctx, thread, away, conf, (void *)regs);
+#endif
+	away->left_ns = now;
+}
+
+#ifdef BLOCKS
+/* A thread runs that the probe does not know to be inside a call. */
+static __always_inline void wake_sleeper(void *task, struct config *conf, u64 now)
+{
+	u32 tid = task_nr(task, conf);
+	struct sleeper *sleeper = sleepers.lookup(&tid);
+
+	if (sleeper && !sleeper->returned)
+		sleeper->woke_ns = now;
+}
+#endif
+
+/* Another one gets it. */
+static __always_inline void arrive(u64 task, u64 regs, struct config *conf, u64 now)
+{
+	u32 number = slot_of(regs);
+	struct thread *thread = slots.lookup(&number);
+	struct away *away;
+
+	if (thread && thread->regs == regs)
+		away = slotted.lookup(&number);
+	else
+		away = unslotted.lookup(&task);
+	if (away && away->left_ns)
+		come_back(away, conf, now);
+#ifdef BLOCKS
+	if (!away)
+		wake_sleeper((void *)task, conf, now);
+#endif
+}
+
+int on_sched_switch(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task_btf();
+	struct config *conf = get_config();
+	u64 now = bpf_ktime_get_ns();
+
+	/* No call has returned yet, so none has begun either that would be known. */
+	if (!conf || !conf->regs_at)
+		return 0;
+	leave(ctx, task, stack_of(task) + conf->regs_at, conf, now);
+	arrive(ctx->args[2], stack_of((void *)ctx->args[2]) + conf->regs_at, conf, now);
+	return 0;
+}
+#endif

@@ -31,6 +31,10 @@ struct config {
 	__u8 value_signed;
 	__u32 helper_pid; /* a child of sysdash's own, left out like itself; 0: none */
 	__u32 reserved;
+	__u64 regs_at; /* with OFF_CPU: from a kernel stack's beginning to the saved registers */
+	/* With BLOCKS: shorter and longer times off the CPU are not counted. */
+	__u64 block_min_ns;
+	__u64 block_max_ns;
 	__u64 errnos[64]; /* bit set of the errnos that pass FILTER_ERRNO */
 };
 
@@ -66,7 +70,9 @@ struct row {
 	char comm[COMM_LEN];
 	__u64 untimed; /* of count: calls whose start was not seen, or that never return */
 	__u32 ppid;
-	__u32 reserved[5];
+	__u32 reserved;
+	__u64 off_ns; /* of total_ns: off the CPU, where that is measured */
+	__u32 reserved2[2];
 	__u32 hist[BUCKETS];
 };
 
@@ -130,7 +136,38 @@ struct cpu {
 	__u64 unfollowed; /* threads of the command that there was no room to follow */
 	__u64 examples;	  /* in the rate limit's second */
 	__u64 unvalued;	  /* calls whose value there was no room for, or could not be read */
-	__u32 reserved[8];
+	__u64 unmeasured; /* times off the CPU that there was no room for */
+	__u64 unseen;	  /* of those that were measured, whose end was not seen */
+	__u64 unblocked;  /* times off the CPU whose stack there was no room for */
+	__u64 unwalked;	  /* of those that were counted, without the kernel's stack */
+};
+
+/*
+ * A place at which a thread is off the CPU inside a call. How the program came there is known by
+ * where its stack ends and what is on it, see callers_of().
+ */
+struct block_key {
+	__u64 ip;
+	__u64 sp;
+	__u64 bp;
+	__u32 callers;	    /* and the program, see program_of() */
+	__s32 kernel_stack; /* number in kernel_stacks; below 0: not known */
+	__u32 pid;
+	__u32 tid;
+	__s32 nr;
+	__u16 abi;
+	__u16 state; /* STATE_* */
+};
+
+struct block {
+	__u64 ns;
+	__u64 count;
+};
+
+/* A thread that has been asleep inside a call since before the probe was there. */
+struct sleeper {
+	__u64 woke_ns;	/* when it came back last; 0: not yet */
+	__u64 returned; /* whether the call has returned since */
 };
 
 #endif

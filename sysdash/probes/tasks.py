@@ -31,6 +31,12 @@ _SWITCHES = re.compile(rb"^voluntary_ctxt_switches:\t(\d+)$", re.MULTILINE)
 
 _ELF_CLASS_32 = 1  # ELFCLASS32, elf(5)
 
+_NO_CALLS = 0x0020_0010
+"""Of a thread's flags, PF_KTHREAD and PF_IO_WORKER (include/linux/sched.h): the kernel's own."""
+
+_AWAKE = (b"R", b"Z", b"X")
+"""States of threads that run or have ended: proc_pid_stat(5)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inside:
@@ -39,14 +45,15 @@ class Inside:
     Attributes:
         nr, abi: the number, and the table it belongs to.
         args: the six argument registers.
-        place: stack pointer and instruction pointer of the thread, by which one call is told from
-            another with the same arguments.
+        sp, ip: stack pointer and instruction pointer with which the thread goes on; by them, too,
+            one call is told from another with the same arguments.
     """
 
     nr: int
     abi: int
     args: tuple[int, ...]
-    place: tuple[int, int]
+    sp: int
+    ip: int
 
 
 def read(path: str, most: int = _MOST_BYTES) -> bytes:
@@ -129,7 +136,65 @@ def inside(pid: int, tid: int, *, ia32: bool) -> Inside | None:
         values[:6] = [value & 0xFFFF_FFFF for value in values[:6]]
     elif nr >> 30 == 1:
         abi, nr = ABI_CODES["X32"], nr & ~_X32_BIT
-    return Inside(nr, abi, tuple(values[:6]), (values[6], values[7]))
+    return Inside(nr, abi, tuple(values[:6]), values[6], values[7])
+
+
+def is_closed(pid: int, tid: int) -> bool:
+    """Whether a program's thread sleeps, and this process may not know inside of which call.
+
+    That takes CAP_DAC_READ_SEARCH to open the file of another user, and CAP_SYS_PTRACE to read it
+    (PTRACE_MODE_ATTACH_FSCREDS, fs/proc/base.c, proc_pid_syscall()); some threads are closed to
+    everybody.
+    """
+    try:
+        read(f"/proc/{pid}/task/{tid}/syscall", 1)
+    except PermissionError:
+        fields = _lines(pid, tid, "stat").rpartition(b")")[2].split()
+        return len(fields) > 6 and fields[0] not in _AWAKE and not int(fields[6]) & _NO_CALLS
+    except OSError:  # it has ended
+        pass
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a thread is, as its ``stat`` has it.
+
+    Attributes:
+        letter: its state: ``S`` where signals wake it, ``D`` where none does, and others, as in
+            proc_pid_stat(5).
+        program: a number that changes when its process executes another program: it is made of
+            where program, stack, arguments and environment are in memory, which is at random.
+    """
+
+    letter: str
+    program: int
+
+
+# Of the fields of stat, from the third on: startcode to startstack, start_data to env_end.
+_LAYOUT = (slice(23, 26), slice(42, 49))
+
+
+def state(pid: int, tid: int) -> State | None:
+    """What a thread is; None if it has ended, or is not ours to look at."""
+    # "tid (name) state ...", where the name can hold anything. That of the process, /proc/PID/stat,
+    # adds up all of its threads.
+    fields = _lines(pid, tid, "stat").rpartition(b")")[2].split()
+    if len(fields) < 49:
+        return None
+    layout = tuple(field for part in _LAYOUT for field in fields[part])
+    # Half of the numbers are left to others: addresses of the kernel, for one, are in the other.
+    return State(fields[0].decode("ascii", "replace"), hash(layout) & (1 << 63) - 1)
+
+
+def stack_copy(pid: int, tid: int, sp: int, most: int) -> bytes:
+    """The top of a thread's user stack, from ``sp`` on; the part before what cannot be read."""
+    try:
+        with open(f"/proc/{pid}/task/{tid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123
+            # The kernel goes page by page, and stops at the first that it cannot read.
+            return os.pread(memory.fileno(), most, sp)
+    except (OSError, OverflowError):  # ended, not ours, no such address
+        return b""
 
 
 def is_ia32(pid: int) -> bool:
@@ -174,7 +239,9 @@ def last_ran_ns(pid: int, tid: int) -> int | None:
     :class:`sysdash.probes.schedclock.SchedulerClock` tells how that goes.
     """
     found = _EXEC_START.search(_lines(pid, tid, "sched"))
-    return int(found[1]) * 1_000_000 + int(found[2]) if found else None
+    # 0 stands there from its being woken for another CPU until it runs (kernel/sched/fair.c,
+    # migrate_task_rq_fair()).
+    return (int(found[1]) * 1_000_000 + int(found[2]) or None) if found else None
 
 
 def switches(pid: int, tid: int) -> int | None:

@@ -110,6 +110,16 @@ class FrameTable:
 
     def rule(self, address: int) -> Rule | None:
         """The rule that holds at an address; None where no entry covers it."""
+        entry = self._entry(address)
+        return entry.rule(address) if entry else None
+
+    def start(self, address: int) -> int | None:
+        """Where the function begins in which an address lies; None where no entry covers it."""
+        entry = self._entry(address)
+        return entry.starts[0] if entry and entry.rule(address) else None
+
+    def _entry(self, address: int) -> _Entry | None:
+        """The last entry that begins at an address or before."""
         if not 0 <= address < 2**63:
             return None
         index = int(np.searchsorted(self._starts, address, "right")) - 1
@@ -126,8 +136,7 @@ class FrameTable:
             self._cached += _weight(self._cache[place])
             while self._cached > _KEPT_BYTES and len(self._cache) > 1:
                 self._cached -= _weight(self._cache.popitem(last=False)[1])
-        entry = self._cache[place]
-        return entry.rule(address) if entry else None
+        return self._cache[place]
 
     def _bytes(self, address: int) -> bytes:
         """One entry; empty where it is not in the file or cannot be."""

@@ -106,6 +106,14 @@ class ElfFile:
             return segment.address + offset - segment.offset
         return None
 
+    def code(self, address: int, size: int) -> bytes:
+        """The bytes of code at an address; fewer or none where there are no more."""
+        for segment in self._layout.segments:
+            within = address - segment.address
+            if segment.executable and 0 <= within < segment.size:
+                return self._reader.read(segment.offset + within, min(size, segment.size - within))
+        return b""
+
     def find(self, address: int) -> tuple[bytes, int] | None:
         """Name (unsafe) and start of the function in which an address lies."""
         if self._tables is None:

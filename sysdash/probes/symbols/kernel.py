@@ -15,6 +15,7 @@ _MOST_BYTES = 128 << 20
 _ADDRESS_DIGITS = 16
 _TEXT = b"TtWw"
 _NAME_COLUMNS = 128
+_SCHEDULER = (b"__sched_text_start", b"__sched_text_end")
 _FARTHEST = 1 << 20
 _MOST_ALIASES = 16
 
@@ -62,6 +63,25 @@ class KernelSymbols:
             return none
         order = np.argsort(addresses, kind="stable")
         return text, addresses[order], lines[order]
+
+    @cached_property
+    def _scheduler(self) -> range:
+        """Where the scheduler's functions lie; empty where that is not known."""
+        text = self._table[0]
+        bounds = [
+            int(text[at - _ADDRESS_DIGITS - 2 : at - 2], 16)
+            for name in _SCHEDULER
+            # ffffffff821f7be0 T __sched_text_start
+            if (at := text.find(b" " + name + b"\n")) >= _ADDRESS_DIGITS + 2
+        ]
+        return range(*bounds) if len(bounds) == len(_SCHEDULER) else range(0)
+
+    def is_scheduler(self, address: int) -> bool:
+        """Whether the function before a return address is of those that only wait.
+
+        As ``in_sched_functions()`` of kernel/sched/core.c.
+        """
+        return address in self._scheduler
 
     def __len__(self) -> int:
         return len(self._table[1])

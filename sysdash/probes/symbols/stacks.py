@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -34,10 +35,14 @@ _VDSO = b"[vdso]"
 _NOT_JIT = (_VDSO, b"[vsyscall]", b"[uprobes]")
 _4_GB = 1 << 32
 
+_CALL, _THROUGH, _SIZES = 0xE8, 0xFF, (2, 3, 4, 6, 7)
+# A linker's stub: endbr64 or not, a jump through memory.
+_STUB = re.compile(rb"(?:\xf3\x0f\x1e\xfa)?\xf2?\xff\x25", re.DOTALL)
+
 _MOST_SPACES = 512
 _MOST_MAPPINGS = 200_000
 _MOST_PERF_MAPS = 64
-_MOST_RESULTS = 512
+_MOST_RESULTS, _RESULT_BYTES = 512, 4 << 20
 _MOST_NAMES = 4096
 _MAPS_BYTES = 8 << 20
 _MAPS_PIECE = 64 << 10
@@ -109,7 +114,15 @@ class Stacks:
         without: why processes that ended early are not known; empty if they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, most: int = 64, mark: str = "") -> None:
+        """Know no process yet.
+
+        Args:
+            most: frames of a stack at the most.
+            mark: stands behind the frames of a stack whose outermost is not known; nothing if
+                empty.
+        """
+        self._most, self._mark = most, mark
         self._files = Files()
         self._names = Names()
         self._stream = MappingStream()
@@ -126,6 +139,7 @@ class Stacks:
         self._mappings = 0
         self._with_perf_map: OrderedDict[Space, float] = OrderedDict()
         self._results: OrderedDict[tuple[Space, RawStack, int], _Result] = OrderedDict()
+        self._result_bytes = 0
         self._counts: Counter[str] = Counter()
         self._credit, self._credit_at = _MOST_CREDIT_S, time.monotonic()
         self._expired_at = time.monotonic()
@@ -162,6 +176,7 @@ class Stacks:
         # Who reads a file that never comes (a dead server's) may hold it for good.
         if self._parsing.acquire(timeout=_WAIT_S):
             self._results.clear()
+            self._result_bytes = 0
             self._parsing.release()
 
     def relieve(self) -> None:
@@ -189,17 +204,24 @@ class Stacks:
             space: a number that changes when the process executes another program.
         """
         with self._lock:
+            found = self.note_if_possible(pid, space)
+            if found is None:
+                # Not remembered: the next one of this process tries again.
+                self._counts["unread"] += not self._closed
+                found = Space(pid, pid, known=False)
+                found.settled.set()
+            return found
+
+    def note_if_possible(self, pid: int, space: int, /) -> Space | None:
+        """The same of a process that stays; None if it is to be noted later. From any thread."""
+        with self._lock:
             found = self._spaces.get((pid, space))
             if found is not None:
                 self._spaces.move_to_end((pid, space))
                 return found
             found = Space(pid, pid)
             if self._closed or not self._may_read() or not self._submit(found, self._read):
-                # Not remembered: the next one of this process tries again.
-                self._counts["unread"] += not self._closed
-                found.known = False
-                found.settled.set()
-                return found
+                return None
             self._spaces[pid, space] = found
             found.remembered = True
             self._account(found)
@@ -363,28 +385,42 @@ class Stacks:
 
     # --- Frames ---
 
-    def frames(self, space: Space, raw: RawStack, most: int = 64) -> tuple[str, ...]:
-        """The frames of a stack, innermost first: safe text, at most ``most``.
+    def frames(self, space: Space, raw: RawStack, most: int | None = None) -> tuple[str, ...]:
+        """The frames of a stack, innermost first: safe text.
 
         Waits a second at most for what is being read of the process, and takes a few at most.
+
+        Args:
+            space: its process.
+            raw: what the kernel tells of it.
+            most: frames at the most, where that is not as usual.
         """
+        return self.result(space, raw, most)[0]
+
+    def result(
+        self, space: Space, raw: RawStack, most: int | None = None
+    ) -> tuple[tuple[str, ...], bool]:
+        """The same, and whether they stay like that."""
+        most = self._most if most is None else most
         space.settled.wait(_WAIT_S)
         if not self._parsing.acquire(timeout=_WAIT_S):
-            return (f"{raw.ip:#x}",)
+            return (f"{raw.ip:#x}",), False
         try:
             if self._closed:
-                return ()
+                return (), False
             key = space, raw, most
             known = self._results.get(key)
             now = time.monotonic()
             if known and (known.final or now - known.at < _AGAIN_S):
                 self._results.move_to_end(key)
-                return known.frames
+                return known.frames, known.final
             result = self._symbolise(space, raw, most, first=known is None)
+            self._result_bytes += 0 if known else len(raw.memory)
             self._results[key] = result
-            if len(self._results) > _MOST_RESULTS:
-                self._results.popitem(last=False)
-            return result.frames
+            while len(self._results) > _MOST_RESULTS or self._result_bytes > _RESULT_BYTES:
+                (_, old, _), _ = self._results.popitem(last=False)
+                self._result_bytes -= len(old.memory)
+            return result.frames, result.final
         finally:
             self._parsing.release()
 
@@ -403,18 +439,23 @@ class Stacks:
             found = self._place(space, address)
             return found[0].frames().rule(found[1]) if found else None
 
+        def calls(address: int, within: int) -> bool | None:
+            return self._calls(space, address, within)
+
         if mapping is not None and self._is_narrow(space, mapping):
             frames, complete = by_frame_pointers(raw, is_code, most, word=4)
         elif mapping is None:
             frames, complete = by_frame_pointers(raw, is_code, most)
         else:
-            frames, complete = unwind(raw, rule_at, is_code, most)
+            frames, complete = unwind(raw, rule_at, is_code, most, calls=calls)
         if first:
             with self._lock:
                 self._counts["truncated"] += not complete and len(space.images[0]) > 0
-        names = tuple(self._name(space, frame) for frame in frames[:most])
+        names = [self._name(space, frame) for frame in frames[:most]]
+        if names and self._mark and not complete:
+            names.append(self._mark)
         final = space.ended or (complete and all(self._known(space, f) for f in frames))
-        return _Result(names, final=final and not self._late, at=time.monotonic())
+        return _Result(tuple(names), final=final and not self._late, at=time.monotonic())
 
     def _guess(self, space: Space, raw: RawStack) -> None:
         """Choose the program in which the stack makes sense, of those that the process executed."""
@@ -461,6 +502,29 @@ class Stacks:
             return None
         there = elf.address(address - mapping.start + mapping.offset)
         return (elf, there) if there is not None else None
+
+    def _calls(self, space: Space, address: int, within: int) -> bool | None:
+        """Whether the call before a return address is of the function in which an address lies.
+
+        None if it cannot be told: it goes through a register or memory, or is not to be read.
+        """
+        caller, callee = self._place(space, address - 1), self._place(space, within)
+        if caller is None:
+            return None
+        elf, last = caller
+        code = elf.code(last - 6, 7)
+        if len(code) < 7:
+            return None
+        # Intel's manual, volume 2, CALL: E8 with a distance of 32 bits, FF /2 with all else.
+        if code[2] == _CALL:
+            target = last + 1 + int.from_bytes(code[3:], "little", signed=True)
+            starts = _starts(*callee) if callee and callee[0] is elf else {None}
+            if target in starts:
+                return True
+            if None in starts or _STUB.match(elf.code(target, 16)):
+                return None
+        through = (code[-size] == _THROUGH and code[1 - size] & 0x38 == 0x10 for size in _SIZES)
+        return None if any(through) else False
 
     def _known(self, space: Space, frame: Frame) -> bool:
         return (frame.address, frame.exact) in space.names
@@ -515,6 +579,13 @@ class Stacks:
             found = perf_map.find(address)
             self._expire_perf_maps(now)
         return found
+
+
+def _starts(elf: ElfFile, address: int) -> set[int | None]:
+    """Where the function in which an address lies begins; None is among them if it is not known."""
+    found = elf.find(address)
+    starts = {elf.frames().start(address), found[1] if found else None}
+    return starts - {None} or {None}
 
 
 def _may_be_jit(mapping: Mapping) -> bool:

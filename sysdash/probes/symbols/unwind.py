@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sysdash.probes.symbols.rules import CALLEE_SAVED, RBP, RBX, RETURN_ADDRESS, RSP, Rule
 
@@ -16,13 +16,23 @@ _U32 = struct.Struct("<I")
 _SAVED_REGISTERS = 40
 _R8_TO_R15, _SAVED_RBP, _SAVED_RBX, _SAVED_RSP, _SAVED_RIP = 0, 80, 88, 120, 128
 
+# A frame pointer that is not known is looked for in so many words, so many that are not certain are
+# followed, and it leads no farther up.
+_MOST_WORDS = 1024
+_MOST_TRIED = 8
+_LARGEST_FRAME = 1 << 20
+
+Calls = Callable[[int, int], bool | None]
+"""Told a return address and an address in a function: whether the call before the former is of that
+function; None if that cannot be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawStack:
     """What the kernel tells of a thread's user stack.
 
     Attributes:
-        ip, sp, bp: the registers with which it goes on.
+        ip, sp, bp: the registers with which it goes on; ``bp`` is None where it is not known.
         frames: return addresses by frame pointers, innermost first, the first is ``ip`` or close;
             may be empty.
         memory: the stack from ``sp`` on.
@@ -30,7 +40,7 @@ class RawStack:
 
     ip: int
     sp: int
-    bp: int
+    bp: int | None
     frames: tuple[int, ...]
     memory: bytes
 
@@ -59,7 +69,12 @@ class _Walk:
     raw: RawStack
     rule_at: Callable[[int], Rule | None]
     is_code: Callable[[int], bool]
+    calls: Calls
     most: int
+    # Whether this follows what may be a frame pointer; whether there may be more frames beyond the
+    # copy, or more than are wanted.
+    trying: bool = False
+    cut: bool = False
     frames: list[Frame] = field(default_factory=list)
     values: dict[int, int] = field(default_factory=dict)
 
@@ -67,15 +82,22 @@ class _Walk:
         offset = address - self.raw.sp
         if 0 <= offset <= len(self.raw.memory) - 8:
             return int(_U64.unpack_from(self.raw.memory, offset)[0])
+        self.cut |= 0 < offset < len(self.raw.memory) + _LARGEST_FRAME
         return None
 
     def run(self) -> bool:
         """Collect the frames; returns whether the outermost was reached."""
-        self.values = {RSP: self.raw.sp, RBP: self.raw.bp}
-        frame = Frame(self.raw.ip, exact=True)
+        self.values = {RSP: self.raw.sp}
+        if self.raw.bp is not None:
+            self.values[RBP] = self.raw.bp
+        return self.follow(Frame(self.raw.ip, exact=True))
+
+    def follow(self, frame: Frame) -> bool:
+        """Collect a frame and those that called it; the registers are those of that frame."""
         while self.is_code(frame.within):
             self.frames.append(frame)
             if len(self.frames) >= self.most:
+                self.cut = True
                 return False
             rule = self.rule_at(frame.within)
             if rule is not None and rule.outermost:
@@ -85,9 +107,9 @@ class _Walk:
                 self.frames[-1] = Frame(frame.address, exact=True)
                 caller = self._interrupted()
             elif rule is not None and rule.register is not None:
-                caller = self._by_rule(rule)
+                caller = self._by_rule(rule, frame)
             else:
-                caller = self._by_frame_pointer()
+                caller = self._by_frame_pointer(frame)
             if caller is None:
                 return self._by_kernel()
             if caller.address == 0:
@@ -95,8 +117,10 @@ class _Walk:
             frame = caller
         return self._by_kernel()
 
-    def _by_rule(self, rule: Rule) -> Frame | None:
+    def _by_rule(self, rule: Rule, frame: Frame) -> Frame | None:
         base = self.values.get(rule.register) if rule.register is not None else None
+        if base is None and _keeps_frame_pointer(rule):
+            base = self._guess(frame)
         if base is None:
             return None
         top: int | None = base + rule.offset
@@ -126,8 +150,10 @@ class _Walk:
         self.values = {**values, RSP: top}
         return Frame(address)
 
-    def _by_frame_pointer(self) -> Frame | None:
+    def _by_frame_pointer(self, frame: Frame) -> Frame | None:
         base = self.values.get(RBP)
+        if base is None:
+            base = self._guess(frame)
         if base is None or base < self.values[RSP]:
             return None
         before, address = self._load(base), self._load(base + 8)
@@ -138,6 +164,47 @@ class _Walk:
         # What the function saved of the other registers is not known.
         self.values = {RSP: base + 16, RBP: before}
         return Frame(address)
+
+    def _guess(self, frame: Frame) -> int | None:
+        """The frame pointer of the current frame, where no inner one tells it; None if none fits.
+
+        A function that keeps one has put its caller's beside the return address, so such a pair is
+        looked for. What calls that have ended left behind, in a part of this frame that has not
+        been used since, looks the same: so before the return address must be a call of this very
+        function; or, where no such pair is found, one through a pointer or to a place that is not
+        known, and the pair must lead on to the outermost frame, or else beyond the copy.
+        """
+        if self.raw.bp is not None or self.trying:
+            return None
+        possible = []
+        start = max(self.values[RSP], self.raw.sp)
+        start += -start % 8
+        for place in range(start, start + 8 * _MOST_WORDS, 8):
+            before, address = self._load(place), self._load(place + 8)
+            if before is None or address is None:
+                break
+            called = self.calls(address, frame.within) if self.is_code(address - 1) else False
+            if called:
+                return place
+            if called is None and self._may_be(before, place, address):
+                possible.append(place)
+        cut = None
+        for place in possible[:_MOST_TRIED]:
+            values = {**self.values, RBP: place}
+            walk = replace(self, frames=[], values=values, trying=True, cut=False)
+            if walk.follow(frame):
+                return place
+            if walk.cut and cut is None:
+                cut = place
+        return cut
+
+    def _may_be(self, before: int, place: int, address: int) -> bool:
+        """Whether a word can be the frame pointer of the caller, which goes on at an address."""
+        rule = self.rule_at(address - 1)
+        if rule is not None and (rule.outermost or rule.register == RSP):
+            # The caller has none: the register can have held anything.
+            return True
+        return place < before <= place + _LARGEST_FRAME and before % 8 == 0
 
     def _interrupted(self) -> Frame | None:
         """What a signal interrupted: the kernel saved all its registers on the handler's stack."""
@@ -183,11 +250,19 @@ class _Walk:
         return False
 
 
+def _keeps_frame_pointer(rule: Rule) -> bool:
+    """Whether RBP points to the caller's RBP, and the return address is behind that."""
+    place = rule.register, rule.offset, rule.indirect
+    return place == (RBP, 16, False) and {(RBP, -16), (RETURN_ADDRESS, -8)} <= {*rule.saved}
+
+
 def unwind(
     raw: RawStack,
     rule_at: Callable[[int], Rule | None],
     is_code: Callable[[int], bool],
     most: int = 64,
+    *,
+    calls: Calls = lambda *_: None,
 ) -> tuple[list[Frame], bool]:
     """The frames of a 64-bit thread, innermost first, and whether the outermost is among them.
 
@@ -196,8 +271,9 @@ def unwind(
         rule_at: the rule that the call frame information has for an address.
         is_code: whether an address is in an executable mapping.
         most: frames at the most.
+        calls: used where a frame pointer is not known.
     """
-    walk = _Walk(raw, rule_at, is_code, most)
+    walk = _Walk(raw, rule_at, is_code, calls, most)
     complete = walk.run()
     return walk.frames, complete
 
@@ -209,7 +285,9 @@ def by_frame_pointers(
     frames = [Frame(raw.ip, exact=True)]
     addresses = list(raw.frames[1:])
     if not addresses:
-        unpack, base = (_U64 if word == 8 else _U32).unpack_from, raw.bp
+        unpack = (_U64 if word == 8 else _U32).unpack_from
+        # Where it is not known, nothing here could tell a good guess from a bad one.
+        base = -1 if raw.bp is None else raw.bp
         while 0 <= base - raw.sp <= len(raw.memory) - 2 * word and len(addresses) < most:
             before, address = (unpack(raw.memory, base - raw.sp + place)[0] for place in (0, word))
             addresses.append(address)
