@@ -185,8 +185,15 @@ def _groups(parser: argparse.ArgumentParser) -> dict[str | None, argparse._Argum
 
 def _leave_own_options(command: str, parser: argparse.ArgumentParser) -> None:
     """Take from a command's parser what the page says elsewhere."""
+    usual = {action.dest: action.help for action in parsers.command("count")._actions}  # noqa: SLF001
     for title, group in _groups(parser).items():
-        if title in _SHARED:
+        if title not in _SHARED:
+            continue
+        own = [each for each in group._group_actions if each.help != usual.get(each.dest)]  # noqa: SLF001
+        if own:
+            group._group_actions = own  # noqa: SLF001
+            group.title, group.description = _SHARED[title], None
+        else:
             parser._action_groups.remove(group)  # noqa: SLF001
     parser.description = COMMANDS[command].note or None
     if command == "top":

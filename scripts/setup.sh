@@ -23,10 +23,11 @@ fish    fish            fish            fish        fish
 man     man-db          man-db          man-db      man
 mandoc  mandoc          mandoc          mandoc      mandoc
 influxd influxdb        influxdb        influxdb    influxdb
+chromium chromium|chromium-browser chromium chromium chromium
 '
 declare -A NEEDS=(
     [run]='python venv bcc'
-    [dev]='python venv bcc strace gcc perf zsh fish man mandoc influxd'
+    [dev]='python venv bcc strace gcc perf zsh fish man mandoc influxd chromium'
 )
 SYSTEMD=/run/systemd/system # is there where systemd runs
 
@@ -115,6 +116,7 @@ has() {
         python) [[ -x $PYTHON ]] ;;
         venv) "$PYTHON" -c 'import ensurepip, venv' ;;
         bcc) "$PYTHON" -c 'from bcc import BPF' ;;
+        chromium) command -v chromium || command -v chromium-browser ;;
         *) PATH=$PATH:/usr/sbin:/sbin command -v "$1" ;;
     esac >/dev/null 2>&1
 }

@@ -38,6 +38,7 @@ class Aggregate:
         interval_s: its length.
         calls: the calls by ``calls.by``, one row for each key, in no particular order.
         timed: whether times were collected; where not, those of ``calls`` mean nothing.
+        off_cpu: whether ``calls.off_ns`` was measured.
         lost: every way in which data can be missing, with its count in this interval.
         cgroups: paths of cgroups by their ids, for those of ``calls`` that are known.
     """
@@ -46,6 +47,7 @@ class Aggregate:
     interval_s: float
     calls: Table
     timed: bool = True
+    off_cpu: bool = False
     lost: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -72,6 +74,7 @@ class Accumulator:
         self._lost_before: Mapping[str, int] = {}
         self._lost_now: Mapping[str, int] = {}
         self._folded = 0
+        self._off_cpu = False
         self._cgroups: dict[int, str] = {}
 
     def add(self, snapshot: Snapshot) -> None:
@@ -85,6 +88,7 @@ class Accumulator:
             self._add_up()
         self._time_ns = snapshot.time_ns
         self._lost_now = snapshot.lost
+        self._off_cpu = snapshot.off_cpu
         self._cgroups.update(snapshot.cgroups)
 
     def _add_up(self) -> Table:
@@ -114,6 +118,7 @@ class Accumulator:
             interval_s=calls.interval_s,
             calls=calls,
             timed=self._timed,
+            off_cpu=self._off_cpu,
             lost=MappingProxyType(dict(lost)),
             cgroups=MappingProxyType({i: p for i, p in cgroups.items() if i in ids}),
         )

@@ -137,7 +137,8 @@ def _run(argv: list[str]) -> int:
             return _fail(wrong, WRONG_WORDS) if wrong else OK
         args = parsers.parse(name, rest)
         asked = vars(args)
-        _prepare_output(utf8=bool(asked.get("json") or asked.get("output")))
+        for_programs = any(asked.get(word) for word in ("json", "output", "folded"))
+        _prepare_output(utf8=for_programs)
         if command.collects and not asked.get("list"):
             args.settings = words.settings(args)
             args.filters = words.filters(args)

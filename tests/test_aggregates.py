@@ -6,6 +6,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -152,6 +153,7 @@ def test_an_aggregate_is_the_sum_of_its_snapshots(
     assert found.interval_s == found.calls.interval_s == 0.25 * len(samples)
     assert found.calls.by == tuple(by)
     assert found.timed == timed
+    assert not found.off_cpu
     timed_calls = sum(len(group.latencies) for group in expected.values())
     assert found.calls.hist.sum() == (timed_calls if timed else 0)
     used = {call.cgroup for calls in samples for call in calls} if "cgroup" in by else set()
@@ -174,6 +176,17 @@ def test_each_call_is_in_one_interval(samples: list[list[Calls]], ends: set[int]
             since = i + 1
     assert accumulator.take() is None
     assert sum(found.interval_s for found in aggregates) == len(samples)
+
+
+def test_time_off_the_cpu_is_added_up() -> None:
+    accumulator = Accumulator(("comm",))
+    for off_ns in (300, 0, 50):
+        calls = [Calls(latencies=(400,), off_ns=off_ns), Calls(nr=1, latencies=(200,), off_ns=100)]
+        accumulator.add(replace(snapshot(calls), off_cpu=True))
+    found = taken(accumulator)
+    assert found.off_cpu
+    row = found.calls.row(0)
+    assert (row.total_ns, row.off_ns) == (3 * 600, 350 + 3 * 100)
 
 
 def test_a_sample_without_times_does_not_make_the_minimum_0() -> None:

@@ -235,6 +235,14 @@ def test_times_may_have_units(top: Top, text: str, seconds: float) -> None:
     assert (top.words["interval"], top.words["duration_s"]) == (seconds, seconds)
 
 
+def test_time_off_the_cpu_is_measured_only_if_asked_for(top: Top) -> None:
+    for name in ("top", "lat"):
+        assert cli.main([name, "--off-cpu"]) == 0
+        assert top.words["off_cpu"] is True
+        assert cli.main([name]) == 0
+        assert top.words["off_cpu"] is False
+
+
 def test_the_dashboard_has_an_interval_of_its_own(top: Top) -> None:
     assert cli.main(["-i", "2", "--duration", "0.5", "--top", "3"]) == 0
     assert (top.words["interval"], top.words["duration_s"], top.words["top"]) == (2.0, 0.5, 3)

@@ -106,6 +106,7 @@ def collection(
     duration_s: float | None = None,
     by: Sequence[str] = ("syscall",),
     timed: bool = True,
+    off_cpu: bool = False,
     filters: Filters | None = None,
 ) -> Collection:
     words = argparse.Namespace(
@@ -114,7 +115,7 @@ def collection(
         interval_s=interval_s,
         duration_s=duration_s,
     )
-    return Collection(words, by, timed=timed)
+    return Collection(words, by, timed=timed, off_cpu=off_cpu)
 
 
 def aggregates(of: Collection) -> list[Aggregate]:
@@ -189,17 +190,18 @@ def test_losses_are_each_intervals_own(source: Source) -> None:
 
 @pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(
-    ("by", "timed", "by_tid", "cgroups"),
+    ("by", "timed", "off_cpu", "by_tid", "cgroups"),
     [
-        (("syscall",), True, False, False),
-        (("pid", "comm", "tid"), False, True, False),
-        (("cgroup",), False, False, True),
+        (("syscall",), True, False, False, False),
+        (("syscall",), True, True, False, False),
+        (("pid", "comm", "tid"), False, False, True, False),
+        (("cgroup",), False, False, False, True),
     ],
 )
 def test_what_is_asked_of_the_probe(
-    source: Source, by: tuple[str, ...], timed: bool, by_tid: bool, cgroups: bool
+    source: Source, by: tuple[str, ...], timed: bool, off_cpu: bool, by_tid: bool, cgroups: bool
 ) -> None:
-    (aggregate,) = aggregates(collection(duration_s=1, by=by, timed=timed))
+    (aggregate,) = aggregates(collection(duration_s=1, by=by, timed=timed, off_cpu=off_cpu))
     assert source.opened == [
         (
             Filters(),
@@ -207,6 +209,7 @@ def test_what_is_asked_of_the_probe(
                 "default_threshold_ns": None,
                 "by_tid": by_tid,
                 "timed": timed,
+                "off_cpu": off_cpu,
                 "cgroups": cgroups,
             },
         )

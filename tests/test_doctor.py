@@ -64,6 +64,7 @@ def test_two_capabilities_are_enough() -> None:
     code, found = run_doctor(keep={CAP_BPF, CAP_PERFMON})
     assert {name: check for name, check in found.items() if check.status == MISSING} == {}
     assert code == 0
+    assert "no CAP_SYS_PTRACE" in found["other processes"].detail
 
 
 @pytest.mark.bpf
@@ -186,6 +187,53 @@ def test_lockdown(
     check = capabilities.lockdown()
     assert check.status == status
     assert check.detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("held", "status", "detail"),
+    [
+        (1 << 38 | 1 << 39, DEGRADED, "no CAP_SYS_PTRACE and no CAP_DAC_READ_SEARCH: calls that"),
+        (1 << 19, DEGRADED, "no CAP_DAC_READ_SEARCH: calls that began before the start are"),
+        (1 << 1, DEGRADED, "no CAP_SYS_PTRACE: calls that began before the start are"),
+        (1 << 19 | 1 << 1, DEGRADED, "can be looked into; no CAP_SYS_ADMIN"),
+        (1 << 19 | 1 << 2, DEGRADED, "can be looked into; no CAP_SYS_ADMIN"),
+        (1 << 19 | 1 << 2 | 1 << 21, FINE, "can be looked into"),
+    ],
+)
+def test_who_may_look_into_other_processes(
+    monkeypatch: pytest.MonkeyPatch, held: int, status: str, detail: str
+) -> None:
+    monkeypatch.setattr(capabilities, "_effective", lambda: held)
+    check = capabilities.other_processes()
+    assert (check.status, bool(check.remedy)) == (status, status == DEGRADED)
+    assert check.detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "status", "detail"),
+    [
+        (b"0000000000000000 A x\nffffffff81000000 T _stext\n", 0, FINE, "names"),
+        (b"0000000000000000 A x\n0000000000000000 T _stext\n", 0, DEGRADED, "CAP_SYSLOG"),
+        (b"0000000000000000 T _stext\n", 1 << 34, DEGRADED, "sysctl kernel.kptr_restrict"),
+        (None, 1 << 34, DEGRADED, "No such file"),
+    ],
+)
+def test_names_of_the_kernels_functions(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: bytes | None,
+    held: int,
+    status: str,
+    detail: str,
+) -> None:
+    file = tmp_path / "kallsyms"
+    if text is not None:
+        file.write_bytes(text)
+    monkeypatch.setattr(capabilities, "_KALLSYMS", file)
+    monkeypatch.setattr(capabilities, "_effective", lambda: held)
+    check = capabilities.kernel_names()
+    assert check.status == status
+    assert detail in check.detail
 
 
 def test_no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from sysdash.aggregates import Accumulator, Aggregate
 from sysdash.commands import count as command
 from sysdash.report import count, line_protocol
 from sysdash.report.count import Columns
-from sysdash.report.losses import lost_line
+from sysdash.report.losses import inexact_line, lost_line
 from sysdash.units import safe, width
 
 BY_PROCESS = ("pid", "comm")
@@ -397,6 +397,18 @@ def test_losses_in_one_line() -> None:
         "sysdash: lost: 1,200 calls not counted; "
         "3 calls of processes there was no room for, counted as (others); "
         "a filter makes them fewer"
+    )
+    assert lost_line(none | {"off_cpu": 1}) == (
+        "sysdash: lost: 1 time off the CPU not measured, of a thread there was no room for; "
+        "a filter makes them fewer"
+    )
+    assert lost_line(none | {"switches": 4}) == inexact_line(none) == ""
+    assert inexact_line(none | {"switches": 4}) == (
+        "sysdash: inexact: 4 waits are counted up to the end of their call, "
+        "as their end was not seen"
+    )
+    assert inexact_line({"switches": 1}) == (
+        "sysdash: inexact: 1 wait is counted up to the end of its call, as its end was not seen"
     )
     assert lost_line(none | {"missed": 2}) == (
         "sysdash: lost: 2 times the kernel did not run the probe"

@@ -26,6 +26,8 @@ LOST = {
     "slow_limit": 0,
     "slow_ring": 0,
     "stacks": 0,
+    "off_cpu": 0,
+    "switches": 0,
 }
 
 
@@ -35,9 +37,10 @@ def aggregate(
     *,
     timed: bool = True,
     lost: Mapping[str, int] = MappingProxyType({}),
+    off_cpu: bool = False,
 ) -> Aggregate:
     accumulator = Accumulator(by, timed=timed)
-    accumulator.add(snapshot(calls, lost=lost))
+    accumulator.add(snapshot(calls, lost=lost, off_cpu=off_cpu))
     found = accumulator.take()
     assert found is not None
     return found
@@ -113,6 +116,20 @@ def test_a_count_has_no_times() -> None:
         aggregate([Calls("read", 3)], timed=False), top=None, sort="rate", histogram=True
     )
     assert found["rows"] == [{"syscall": "read", "count": 3, "rate": 3.0, "errors": 0}]
+
+
+def test_time_off_the_cpu_is_there_where_it_was_measured() -> None:
+    calls = [
+        Calls("read", 4, 500, off_ns=450),
+        Calls("read", 1, 100, errno=4),
+        Calls("write", 2),
+        Calls("exit_group", 1, None),
+    ]
+    found: Any = aggregate_object(aggregate(calls, off_cpu=True), top=None, sort="total")
+    split = [(row["syscall"], row["total_ns"], row["off_cpu_ns"]) for row in found["rows"]]
+    assert split == [("read", 2100, 1800), ("write", 800, 0), ("exit_group", 0, 0)]
+    found = aggregate_object(aggregate(calls), top=None, sort="total", histogram=True)
+    assert not any("off_cpu_ns" in row for row in found["rows"])
 
 
 def test_of_calls_without_a_time_nothing_is_said_but_that_their_sum_is_0() -> None:

@@ -352,7 +352,10 @@ def test_the_last_line_of_intervals() -> None:
 def test_what_is_not_listed_is_told_with_its_reasons() -> None:
     assert dropped({"calls": 4, "slow_limit": 0, "slow_ring": 0}, 1000) == ""
     told = dropped({"slow_limit": 1200, "slow_ring": 4}, 1000)
-    assert told.startswith("1,204 more not listed: 1,200 over the limit of 1,000 a second")
+    assert told.startswith(
+        "1,204 more not listed: 1,200 over the limit of 1,000 a second, of which each CPU has its "
+        "share, and calls that wait by their nature a quarter (see --per-second)"
+    )
     assert "and 4 for which the buffer was full" in told
     assert "--threshold" in told
     assert dropped({"stacks": 3}, 1000) == "3 without a stack, for the process had ended too soon"

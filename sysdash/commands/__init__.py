@@ -66,6 +66,7 @@ COMMANDS = {
         examples=(
             ("sysdash lat -d 5 -T 3", "the three that took most of the time"),
             ("sysdash lat --syscall fsync -i 1", "one syscall, every second"),
+            ("sysdash lat --off-cpu -d 5", "how much is work, how much waiting"),
             ("sysdash lat -p 1842 --json", "one process, for a program to read"),
             ("sysdash lat -- tar cf /dev/null /usr", "the calls of a command"),
         ),
@@ -106,6 +107,19 @@ COMMANDS = {
             ("sysdash args openat:flags -i 1", "flags by name, every second"),
             ("sysdash args openat:filename -e ENOENT", "what is looked for in vain"),
             ("sysdash args futex:op --json -- make", "a command's, for a program to read"),
+        ),
+    ),
+    "stacks": Command(
+        "where time is spent blocked in system calls, by stack",
+        words.stacks,
+        "sysdash.commands.stacks",
+        collects=True,
+        examples=(
+            ("sysdash stacks -d 5", "the 20 longest of five seconds"),
+            ("sysdash stacks -p 1842 -m 10ms", "a process's, of 10 ms and more"),
+            ("sysdash stacks --svg blocked.svg -d 30", "a flame graph for a browser"),
+            ("sysdash stacks --syscall futex -U -T 3", "who waits for locks"),
+            ("sysdash stacks -f -- make >make.folded", "a command's, for another tool"),
         ),
     ),
     "doctor": Command(

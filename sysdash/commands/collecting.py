@@ -58,6 +58,7 @@ class Collection:
         by: Sequence[str] = (),
         *,
         timed: bool = True,
+        off_cpu: bool = False,
         data: bool = False,
         open_source: Callable[[Filters], Source] | None = None,
     ) -> None:
@@ -68,6 +69,7 @@ class Collection:
                 ``duration_s``.
             by: what calls are grouped by, of :data:`sysdash.model.KEYS`, for :meth:`aggregates`.
             timed: whether to measure the time in calls.
+            off_cpu: whether to measure also how much of it the callers are off the CPU.
             data: whether what is printed is for programs: then what the command writes to standard
                 output goes to standard error.
             open_source: makes the source; by default the probe, without slow calls.
@@ -79,6 +81,7 @@ class Collection:
         self._duration_s: float = args.duration_s or math.inf
         self._by = tuple(by)
         self._timed = timed
+        self._off_cpu = off_cpu
         self._command_output = sys.stderr.fileno() if data else None
         self._signals = {n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN}
         if self._command:
@@ -154,6 +157,7 @@ class Collection:
             default_threshold_ns=None,
             by_tid="tid" in self._by,
             timed=self._timed,
+            off_cpu=self._off_cpu,
             cgroups="cgroup" in self._by,
         )
 
@@ -166,7 +170,8 @@ class Collection:
             nonlocal lost
             snapshot = derive(source.read(), lost)
             lost = snapshot.lost
-            self._counted += int(snapshot.calls.count.sum()) + len(snapshot.in_flight)
+            inside = len(snapshot.in_flight) + len(snapshot.blocked)
+            self._counted += int(snapshot.calls.count.sum()) + inside
             return snapshot
 
         start = time.monotonic()

@@ -248,5 +248,7 @@ _OFFERS = {
     "cgroup": _cgroups,
     "by": _keys,
     "config": _files,
+    "svg": _files,
+    "speedscope": _files,
 }
 """What is offered for the value of an option, by the name of its value in the parser's result."""

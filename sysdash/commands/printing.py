@@ -18,7 +18,7 @@ from sysdash.bars import ascii_blocks
 from sysdash.errors import CannotCollect
 from sysdash.interrupts import ENDING
 from sysdash.model import Snapshot
-from sysdash.report.losses import lost_line
+from sysdash.report.losses import inexact_line, lost_line
 
 _STUCK_MS = 100
 """How long the output may take nothing before pending signals are looked for."""
@@ -92,10 +92,9 @@ def objects(found: Iterable[Mapping[str, object]]) -> None:
 
 
 def tell_losses(found: Aggregate | Snapshot) -> None:
-    """Say on standard error which calls are missing, if any are."""
-    lost = lost_line(found.lost)
-    if lost:
-        print(lost, file=sys.stderr, flush=True)
+    """Say on standard error which calls are missing, if any are, and what is not exact."""
+    for line in filter(None, (lost_line(found.lost), inexact_line(found.lost))):
+        print(line, file=sys.stderr, flush=True)
 
 
 def _print(whole: str) -> None:

@@ -20,10 +20,10 @@ from sysdash.commands.words import by_number
 from sysdash.config import ConfigError
 from sysdash.filters import Filters
 from sysdash.model import SlowCall, Snapshot
-from sysdash.probes import tracefs
+from sysdash.probes import capabilities, tracefs
 from sysdash.probes.aside import Aside
 from sysdash.report import slow
-from sysdash.report.losses import dropped
+from sysdash.report.losses import closed_line, dropped
 from sysdash.story import Teller
 
 
@@ -128,7 +128,9 @@ class _Run:
     def _show_in_flight(self, snapshots: Iterable[tuple[Snapshot, bool]]) -> None:
         """The calls in flight when an interval is over; without one, as soon as they are known."""
         args = self._args
+        closed = 0
         for snapshot, complete in snapshots:
+            closed = snapshot.in_flight_unreadable
             if complete or self._at_once:
                 self._head(snapshot)
                 calls = snapshot.in_flight[: args.top]
@@ -141,6 +143,9 @@ class _Run:
                     printing.tell(line)
             if self._at_once:
                 break
+        words = closed_line(closed, capabilities.missing_to_look())
+        if words:
+            printing.tell(words)
 
     # --- How they are shown ---
 

@@ -30,6 +30,9 @@ KEYS = ("syscall", "pid", "tid", "comm", "cgroup", "errno")
 SUMMARY_MODES = ("total", "process", "thread", "cgroup")
 """What ``--by`` of ``sysdash summary`` takes as well, alone."""
 
+STACKS_BY = ("comm", "pid", "tid")
+"""What ``--by`` of ``sysdash stacks`` takes: :data:`sysdash.blocking.BY`."""
+
 PERCENTILE_NOTE = (
     "p50, p90 and p99 come from a histogram with four buckets to an octave: each is\n"
     "at most 1/9 (about 11%) away from the exact one, and within min and max."
@@ -40,6 +43,8 @@ WAITING = "%waiting"
 """What ``--syscall`` takes for all calls of :func:`sysdash.syscalls.waiting`."""
 
 _LONGEST_NS = 2**63
+
+_LEAST_BLOCK_NS = 1000  # as offcputime
 
 _COMM_BYTES = 15  # TASK_COMM_LEN without its NUL
 
@@ -92,9 +97,10 @@ def top(parser: ArgumentParser) -> None:
         help=f"time between refreshes, {low:g} to {high:g} s, as 2 or 500ms (default: 1)",
     )
     _duration(show, f"end after this time{_UNITS}")
-    _top(show, "list at most N syscalls, and as many processes and errors")
+    _top(show, "list at most N syscalls, and as many processes, errors and values")
     show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
     _slower(show)
+    _off_cpu(show)
     show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
     show.add_argument(
         "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
@@ -155,6 +161,7 @@ def lat(parser: ArgumentParser) -> None:
         help="histograms of the first N rows only, 0: none (default: of all with 4 calls or more)",
     )
     _by(show, KEYS)
+    _off_cpu(show)
     _json(show)
     _filters(parser)
     _command(parser)
@@ -276,6 +283,105 @@ def args(parser: ArgumentParser) -> None:
     ]
 
 
+def stacks(parser: ArgumentParser) -> None:
+    """Add the words of ``sysdash stacks``."""
+    _config(parser)
+    show = parser.add_argument_group("what is shown")
+    _times(show)
+    _top(show, "the N stacks with the longest times only (default: 20)")
+    show.add_argument(
+        "--by",
+        choices=STACKS_BY,
+        default="comm",
+        help="tell the same stack apart by process name, by process, by thread (default: comm)",
+    )
+    show.add_argument("--ended", action="store_true", help="leave out threads still blocked")
+    for flag, name, leaves_out in (
+        ("-U", "--user-stacks-only", "kernel's"),
+        ("-K", "--kernel-stacks-only", "programs'"),
+    ):
+        show.add_argument(flag, name, action="store_true", help=f"without the {leaves_out} frames")
+    show.add_argument(
+        "-f",
+        "--folded",
+        action="store_true",
+        help="a line for each stack, with its microseconds, as flamegraph.pl reads them",
+    )
+    show.add_argument("--svg", metavar="FILE", type=_file, help="write a flame graph; - prints it")
+    show.add_argument(
+        "--speedscope",
+        metavar="FILE",
+        type=_file,
+        help="write a profile for speedscope.app, likewise",
+    )
+    show.add_argument("--title", metavar="TEXT", help="what stands above it")
+    count = parser.add_argument_group("which times are counted")
+    for flag, name, which, default in (
+        ("-m", "--min-block-time", "from this time on (default: 1)", _LEAST_BLOCK_NS),
+        ("-M", "--max-block-time", "up to this time", None),
+    ):
+        count.add_argument(
+            flag,
+            name,
+            dest=f"{name[2:5]}_ns",
+            metavar="TIME",
+            type=_microseconds,
+            default=default,
+            help=f"only those {which}; in µs, or as 10ms, 2s",
+        )
+    count.add_argument(
+        "-u",
+        "--user-threads-only",
+        action="store_true",
+        help="changes nothing: kernel threads make no system calls",
+    )
+    count.add_argument(
+        "-k",
+        "--kernel-threads-only",
+        action="store_true",
+        help="refused, for the same reason",
+    )
+    _filters(parser, of_errors="refused: what is blocked has not failed")
+    _command(parser)
+    parser.checks += [
+        lambda args: (
+            "-k/--kernel-threads-only leaves nothing: kernel threads make no system calls"
+            if args.kernel_threads_only
+            else None
+        ),
+        lambda args: (
+            "-x/--failures and -e/--errno have no use here: what is blocked has not returned, and "
+            "so has not failed"
+            if args.failures or args.errno
+            else None
+        ),
+        lambda args: (
+            "-U/--user-stacks-only and -K/--kernel-stacks-only exclude each other"
+            if args.user_stacks_only and args.kernel_stacks_only
+            else None
+        ),
+        lambda args: (
+            "-m/--min-block-time is over -M/--max-block-time, so that nothing can be counted"
+            if args.max_ns is not None and args.min_ns > args.max_ns
+            else None
+        ),
+        _files_of_stacks_fit,
+    ]
+
+
+def _files_of_stacks_fit(args: argparse.Namespace) -> str | None:
+    files = [file for file in (args.svg, args.speedscope) if file]
+    if files and args.interval_s is not None:
+        return "-i/--interval and --svg or --speedscope exclude each other: a file is written once"
+    if args.top and (files or args.folded):
+        return "-T/--top is for the text: --folded, --svg and --speedscope have all stacks"
+    if args.title is not None and not files:
+        return "--title needs --svg or --speedscope"
+    if len(set(map(os.path.realpath, files))) < len(files):
+        return "--svg and --speedscope name the same file"
+    return None
+
+
 def doctor(parser: ArgumentParser) -> None:
     """Add the words of ``sysdash doctor``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -351,6 +457,15 @@ def _by(group: _Group, keys: tuple[str, ...], modes: tuple[str, ...] = ()) -> No
     )
 
 
+def _off_cpu(group: _Group) -> None:
+    group.add_argument(
+        "--off-cpu",
+        action="store_true",
+        help="measure how long calls are off the CPU, through sched_switch; costs a little at "
+        "every context switch",
+    )
+
+
 def _json(group: _Group, each: str = "interval") -> None:
     article = "an" if each[0] in "aeiou" else "a"
     group.add_argument(
@@ -392,9 +507,15 @@ def _command_alone(args: argparse.Namespace) -> str | None:
     return None
 
 
-def _filters(parser: ArgumentParser) -> None:
+def _filters(parser: ArgumentParser, *, of_errors: str | None = None) -> None:
+    """Add the filters.
+
+    Args:
+        parser: of a command.
+        of_errors: what those that ask for errors do, if that is not what they do elsewhere.
+    """
     parser.checks.append(_filters_fit)
-    ends = "args, count, lat, slow and summary end with it"
+    ends = "args, count, lat, slow, stacks and summary end with it"
     group = parser.add_argument_group(
         "what is collected",
         "Applied in the kernel, where what is left out costs almost nothing. A filter\n"
@@ -440,7 +561,9 @@ def _filters(parser: ArgumentParser) -> None:
         help="only these syscalls; '!NAME' leaves one out; '%%waiting' or '!%%waiting': all "
         "calls whose purpose is to wait",
     )
-    group.add_argument("-x", "--failures", action="store_true", help="only calls that fail")
+    group.add_argument(
+        "-x", "--failures", action="store_true", help=of_errors or "only calls that fail"
+    )
     group.add_argument(
         "-e",
         "--errno",
@@ -448,7 +571,7 @@ def _filters(parser: ArgumentParser) -> None:
         type=_errnos,
         action="extend",
         default=[],
-        help="only calls that fail with this error",
+        help=of_errors or "only calls that fail with this error",
     )
     group.add_argument(
         "--include-self", action="store_true", help="collect the calls of sysdash itself too"
@@ -477,6 +600,29 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return seconds
+
+
+def _microseconds(text: str) -> int:
+    """Nanoseconds; plain numbers are microseconds, as in bcc's offcputime."""
+    try:
+        ns = float(text) * 1e3
+    except ValueError:
+        try:
+            ns = parse_duration(text)
+        except (ValueError, OverflowError):
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not a time: write microseconds, or a unit as in 500us, 10ms, 2s"
+            ) from None
+    longest_s = limits.LONGEST_DURATION_S
+    if not 0 <= ns <= longest_s * 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 0 to {longest_s:.0f} seconds")
+    return round(ns)
+
+
+def _file(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("a file's name cannot be empty")
+    return text
 
 
 def _format(text: str) -> str:
@@ -522,7 +668,8 @@ def _list(text: str) -> list[str]:
 
 
 def _pids(text: str) -> list[int]:
-    return [_pid(word) for word in _list(text)]
+    # Between the numbers that pgrep prints are line breaks.
+    return [_pid(word) for part in text.split(",") for word in part.split() or [""]]
 
 
 def _pid(text: str) -> int:

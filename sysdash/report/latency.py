@@ -12,7 +12,7 @@ from sysdash.bars import bar, shaded_bar
 from sysdash.buckets import EDGES_NS, OVER, octaves
 from sysdash.model import Ints, Row
 from sysdash.report.keys import align, key_text
-from sysdash.report.shares import SHARE_COLUMNS, WIDEST, percent
+from sysdash.report.shares import SHARE_COLUMNS, WIDEST, part_of, percent
 
 TOP = 10
 """Rows that are shown unless another number is asked for."""
@@ -27,6 +27,9 @@ _LEAST_NAME = 8
 _COUNT_COLUMNS, _SHORT_COUNT_COLUMNS = 11, 6
 _LABEL_COLUMNS = 12
 
+_DROPPED = ("STDDEV", "MIN", "MEAN")
+"""Columns that are left out, in this order, where one more is measured and there is no room."""
+
 
 # --- The whole ---
 
@@ -37,7 +40,8 @@ def latency_lines(
     """The table and the histograms of the calls that took the most time altogether.
 
     Args:
-        aggregate: timed calls, grouped by anything.
+        aggregate: timed calls, grouped by anything; with their time off the CPU, if that was
+            measured.
         top: how many rows of it to show.
         histograms: how many rows, from the first one, have a histogram below the table; None for
             all but those of few calls. Rows of calls without a time have none.
@@ -49,12 +53,14 @@ def latency_lines(
         return [f"no calls in {units.duration(aggregate.interval_s * 1e9)}"]
     order = calls.order("total")
     rows = calls.rows(order[:top])
-    lines = _table(rows, calls.by, aggregate.cgroups, columns)
+    lines = _table(rows, calls.by, aggregate.cgroups, columns, off_cpu=aggregate.off_cpu)
     if len(order) > top:
         total_ns = int(calls.total_ns.sum())
         rest_ns = total_ns - sum(row.total_ns for row in rows)
         rest = rest_ns / total_ns if total_ns else 0.0
         lines += ["", _more(len(order) - top, len(order), _kind(calls.by), rest)]
+    if aggregate.off_cpu:
+        lines += ["", _in_all(int(calls.total_ns.sum()), int(calls.off_ns.sum()), columns)]
     fewest = _FEW_CALLS if histograms is None else 1
     charts = [
         (_heading(row, calls.by, aggregate.cgroups), row, _marked(_bins(row.hist), row))
@@ -74,6 +80,13 @@ def _more(hidden: int, every: int, kind: str, rest: float) -> str:
     plural = "" if hidden == 1 else "s"
     share = percent(rest) or "none"
     return f"{hidden} more {kind}{plural} took {share} of the time; --top {every} shows all"
+
+
+def _in_all(total_ns: int, off_ns: int, columns: int) -> str:
+    total, working, waiting = map(units.duration, (total_ns, total_ns - off_ns, off_ns))
+    line = f"in all: {total} in calls, {working} working, {waiting} waiting"
+    meant = f"{line} (off the CPU)"
+    return meant if units.width(meant) <= columns else line
 
 
 def _without_histogram(few: int, kind: str, every: int) -> str:
@@ -99,18 +112,27 @@ class _Column:
 
 
 def _table(
-    rows: Sequence[Row], by: Sequence[str], cgroups: Mapping[int, str], columns: int
+    rows: Sequence[Row],
+    by: Sequence[str],
+    cgroups: Mapping[int, str],
+    columns: int,
+    *,
+    off_cpu: bool,
 ) -> list[str]:
     keys = [
         _Column(key.upper(), [key_text(row, key, cgroups) for row in rows], align(key))
         for key in by
     ]
-    numbers = _numbers(rows, _COUNT_COLUMNS)
+    numbers = _numbers(rows, _COUNT_COLUMNS, off_cpu=off_cpu)
     gap = 2
     if _width([*keys, *numbers], gap) > columns:
         gap = 1
     if _width([*keys, *numbers], gap) > columns:
-        numbers = _numbers(rows, _SHORT_COUNT_COLUMNS)
+        numbers = _numbers(rows, _SHORT_COUNT_COLUMNS, off_cpu=off_cpu)
+    for title in _DROPPED if off_cpu else ():
+        # With one column more, all of them and a name are more than 80 columns.
+        if _width([*keys, *numbers], gap) > columns:
+            numbers = [column for column in numbers if column.title != title]
     names = [key for key in keys if key.align == "<" and key.width > _LEAST_NAME]
     while names and _width([*keys, *numbers], gap) > columns:
         widest = max(names, key=lambda column: column.width)
@@ -134,8 +156,9 @@ def _width(columns: Sequence[_Column], gap: int) -> int:
     return sum(column.width for column in columns) + gap * (len(columns) - 1)
 
 
-def _numbers(rows: Sequence[Row], count_columns: int) -> list[_Column]:
+def _numbers(rows: Sequence[Row], count_columns: int, *, off_cpu: bool) -> list[_Column]:
     """The columns of numbers; what is not known of calls that were not timed is a dash."""
+    waiting = [part_of(row.off_ns, row.total_ns) or "-" for row in rows]
 
     def times(values: Sequence[float]) -> list[str]:
         return [
@@ -147,6 +170,7 @@ def _numbers(rows: Sequence[Row], count_columns: int) -> list[_Column]:
         _Column("CALLS", [units.count(row.count, count_columns) for row in rows]),
         _Column("ERRORS", [units.count(row.errors, count_columns) for row in rows]),
         _Column("TOTAL", times([row.total_ns for row in rows])),
+        *([_Column("WAITING", waiting)] if off_cpu else []),
         _Column("MEAN", times([row.mean_ns for row in rows])),
         _Column("MIN", times([row.min_ns for row in rows])),
         _Column("MAX", times([row.max_ns for row in rows])),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 # Losses of slow calls are not among them: tools that add up calls do not list slow ones.
 _TOLD = {
@@ -17,10 +17,14 @@ _TOLD = {
         "call whose value there was no room for, or could not be read",
         "calls whose values there was no room for, or could not be read",
     ),
+    "off_cpu": (
+        "time off the CPU not measured, of a thread there was no room for",
+        "times off the CPU not measured, of threads there was no room for",
+    ),
 }
 
 # The losses that come of more rows, processes or values than the probe has room for.
-_CROWDED = ("calls", "unattributed", "values")
+_CROWDED = ("calls", "unattributed", "values", "off_cpu")
 
 
 def dropped(lost: Mapping[str, int], per_second: int) -> str:
@@ -33,7 +37,10 @@ def dropped(lost: Mapping[str, int], per_second: int) -> str:
     limited, full = lost.get("slow_limit", 0), lost.get("slow_ring", 0)
     why = []
     if limited:
-        why.append(f"{limited:,} over the limit of {per_second:,} a second (see --per-second)")
+        why.append(
+            f"{limited:,} over the limit of {per_second:,} a second, of which each CPU has its "
+            "share, and calls that wait by their nature a quarter (see --per-second)"
+        )
     if full:
         why.append(f"{full:,} for which the buffer was full")
     told = []
@@ -47,7 +54,7 @@ def dropped(lost: Mapping[str, int], per_second: int) -> str:
 
 
 def lost_line(lost: Mapping[str, int]) -> str:
-    """The losses of an interval as a line; empty where no call is missing or without its process.
+    """The losses of an interval as a line; empty where nothing is missing.
 
     Args:
         lost: :attr:`sysdash.aggregates.Aggregate.lost`.
@@ -60,3 +67,37 @@ def lost_line(lost: Mapping[str, int]) -> str:
     if any(lost.get(name, 0) > 0 for name in _CROWDED):
         found.append("a filter makes them fewer")
     return f"sysdash: lost: {'; '.join(found)}" if found else ""
+
+
+def inexact_line(lost: Mapping[str, int]) -> str:
+    """What of an interval is not exact, though nothing is missing, as a line; empty for nothing.
+
+    The kernel hides some threads from BPF, such as those of a virtual machine's agents, and does
+    not show a switch from one of them to another thread.
+
+    Args:
+        lost: :attr:`sysdash.aggregates.Aggregate.lost`.
+    """
+    waits = lost.get("switches", 0)
+    if not waits:
+        return ""
+    one = "1 wait is counted up to the end of its call, as its end was not seen"
+    more = f"{waits:,} waits are counted up to the end of their call, as their end was not seen"
+    return f"sysdash: inexact: {one if waits == 1 else more}"
+
+
+def closed_line(threads: int, lacking: Sequence[str]) -> str:
+    """What is missing of threads that could not be looked into; empty for none of them.
+
+    Args:
+        threads: :attr:`sysdash.model.Snapshot.in_flight_unreadable`.
+        lacking: the capabilities that would help; none if nothing does.
+    """
+    if not threads:
+        return ""
+    one = threads == 1
+    why = f"that needs {' and '.join(lacking)}" if lacking else "the kernel refuses it"
+    return (
+        f"{threads:,} thread{'' if one else 's'} could not be looked into ({why}): calls that "
+        f"{'it' if one else 'they'} began before the start are missing"
+    )

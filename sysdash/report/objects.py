@@ -57,6 +57,8 @@ def _row(row: Row, aggregate: Aggregate, *, histogram: bool) -> dict[str, object
     result |= {"count": row.count, "rate": round(row.rate, 6), "errors": row.errors}
     if aggregate.timed:
         result |= _times(row)
+        if aggregate.off_cpu:
+            result["off_cpu_ns"] = row.off_ns
         if histogram:
             result["histogram"] = _histogram(row.hist)
     return result

@@ -16,3 +16,8 @@ def percent(share: float) -> str:
     if 0.9995 <= share < 1:
         return ">99.9%"
     return "<0.1%" if share < 0.0005 else f"{share:.1%}"
+
+
+def part_of(part: float, whole: float) -> str:
+    """A part in percent of a whole: ``0.0%`` if it is nothing, empty if the whole is."""
+    return (percent(part / whole) or "0.0%") if whole else ""
