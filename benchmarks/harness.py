@@ -32,6 +32,7 @@ from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.probes.loader import Program
 from sysdash.probes.source import BpfSource
+from sysdash.records import BlockRule
 
 HERE = Path(__file__).parent
 STUB_HEADERS = HERE.parent / "sysdash" / "probes" / "kernel_headers"
@@ -147,19 +148,36 @@ def bare(name: str, prefix: str) -> Subject:
     return Subject(name, up)
 
 
-def ours(name: str, filters: Filters = _ALL, *, timed: bool = True) -> Subject:
+def ours(
+    name: str,
+    filters: Filters = _ALL,
+    *,
+    timed: bool = True,
+    off_cpu: bool = False,
+    blocks: bool = False,
+) -> Subject:
     """The probe, read and evaluated once a second as the dashboard does.
 
     Args:
         name: the subject's.
         filters: what is collected.
         timed: everything on; otherwise it only counts.
+        off_cpu: also measure how long calls are off the CPU.
+        blocks: count that by stack, and find no slow calls, as ``sysdash stacks`` does.
     """
+    threshold_ns = None if blocks else 10_000_000
+    rule = BlockRule() if blocks else None
 
     @contextmanager
     def up() -> Iterator[None]:
         try:
-            source = BpfSource(filters, timed=timed)
+            source = BpfSource(
+                filters,
+                default_threshold_ns=threshold_ns,
+                timed=timed,
+                off_cpu=off_cpu,
+                blocks=rule,
+            )
         except CannotCollect as error:
             raise Unavailable(str(error)) from None
         collector = Collector(lambda: source, 1.0, lambda _: None, lambda: None)

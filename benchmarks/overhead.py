@@ -27,6 +27,7 @@ NONE = "no tracing"
 EMPTY = "empty raw tracepoints"
 FLOOR = "floor: both, one clock reading each"
 OURS = "sysdash: everything"
+OFF_CPU = "sysdash: everything, off-CPU too"
 COUNTING = "sysdash: counting only"
 EXCLUDED = "sysdash: filter excludes the process"
 LIBBPF_COUNT = "libbpf-tools syscount"
@@ -46,6 +47,7 @@ def subjects(quick: bool) -> list[Subject]:
         harness.bare(EMPTY, "empty"),
         harness.bare(FLOOR, "floor"),
         harness.ours(OURS),
+        harness.ours(OFF_CPU, off_cpu=True),
         # PID 1 never makes the measured calls.
         harness.ours(EXCLUDED, Filters(pids=(1,))),
         harness.ours(COUNTING, timed=False),
@@ -80,6 +82,7 @@ class Comparison:
 
 COMPARISONS = (
     Comparison(OURS, FLOOR, Bound(1.45, 1.25)),
+    Comparison(OFF_CPU, OURS, Bound(1.3, 1.15)),
     Comparison(OURS, LIBBPF_LATENCY, Bound(0.65, 0.55)),
     Comparison(OURS, BCC_LATENCY, Bound(0.65, 0.55)),
     Comparison(COUNTING, LIBBPF_COUNT, Bound(0.9, 0.6)),

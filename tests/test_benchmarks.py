@@ -47,8 +47,29 @@ def test_overhead_compares_ours_with_the_floor() -> None:
     text = run("overhead", *words)
     assert "sysdash: everything / floor: both, one clock reading each" in text
     found = json.loads(run("overhead", *words, "--json"))
-    for subject in ("no tracing", "empty raw tracepoints", "sysdash: everything"):
+    for subject in (
+        "no tracing",
+        "empty raw tracepoints",
+        "sysdash: everything",
+        "sysdash: everything, off-CPU too",
+    ):
         (cost,) = found["samples"][subject]["ns a call"]
+        assert cost > 0
+
+
+@pytest.mark.bpf
+def test_switches_compares_with_and_without_the_time_off_the_cpu() -> None:
+    words = ("--rounds", "1", "--turns", "2000", "--quick", "--patience", "0")
+    text = run("switches", *words)
+    assert "sysdash: everything, off-CPU too / sysdash: everything" in text
+    found = json.loads(run("switches", *words, "--json"))
+    for subject in (
+        "no tracing",
+        "sysdash: everything",
+        "sysdash: everything, off-CPU too",
+        "sysdash: stacks",
+    ):
+        (cost,) = found["samples"][subject]["ns a turn"]
         assert cost > 0
 
 
