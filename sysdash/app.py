@@ -1,44 +1,20 @@
-"""The dashboard: urwid's loop, the screen's arrangement, and what keys and the mouse do.
+"""The dashboard: the screen's arrangement, and what keys and the mouse do.
 
-:func:`run` wires it to a collector::
-
-    history = History(keep_snapshots=120, keep_slow=settings.slow.keep)
-    app.run(
-        lambda wake: Collector(open_source, settings.interval, history.append, wake),
-        history,
-        interval_s=settings.interval,
-        sort=settings.sort,
-        theme=settings.theme,
-        display=settings.display,
-    )
-
-The collector's thread appends a snapshot to the history and calls ``wake``, which writes a byte to
-a pipe that the loop watches; also when it dies of an exception, which ``run`` then raises after the
-terminal is restored. Signals take the same way, so that nothing ends in the middle of drawing.
-
-:class:`App` itself needs no terminal: give ``app.root`` keys by ``keypress(size, key)`` and read
-``app.root.render(size).decoded_text``.
+:class:`App` needs no terminal: give ``app.root`` keys by ``keypress(size, key)`` and read
+``app.root.render(size).decoded_text``. :func:`sysdash.terminal.run` shows it in one.
 """
 
 from __future__ import annotations
 
-import curses
-import errno
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 import urwid
 from typing_extensions import override
 
 from sysdash import units
 from sysdash.arguments import Signatures
+from sysdash.distribution import Distribution, Question, choices, most_telling, other_kind
 from sysdash.history import History, Past
-from sysdash.interrupts import ENDING
 from sysdash.keys import Command, Context, find
 from sysdash.limits import MAX_PID, SMALLEST_SCREEN, SORTS
 from sysdash.model import Filter, Syscall
@@ -59,8 +35,9 @@ from sysdash.panels.summary import SummaryPanel
 from sysdash.panels.table import TablePanel
 from sysdash.panels.tiles import Tile, Tiles
 from sysdash.panels.top import TopPanel
+from sysdash.panels.values import ValuesPanel
+from sysdash.quantity import Quantity
 from sysdash.story import Teller
-from sysdash.theme import palette
 from sysdash.ui_state import (
     INTERVALS_S,
     Example,
@@ -72,13 +49,14 @@ from sysdash.ui_state import (
     regex_hint,
     scene,
 )
+from sysdash.valuing import Valuing
 
 _SORT_HINT_S = 4.0
 _LINES_A_WHEEL_STEP = 3
-_POLL_S = 0.1
 _LEAST_TYPED = 20
 _HELP_COLUMNS = 92
 _EXAMPLES = 200
+_NOT_LIVE = "values are only counted live"
 _HINTS = {
     Prompt.PID: (
         "Enter take  Esc cancel  empty clears",
@@ -96,30 +74,6 @@ _HINTS = {
 Size = tuple[int, int]
 
 
-class Control(Protocol):
-    """What the dashboard needs of a collector.
-
-    Attributes:
-        interval_s: the refresh interval in seconds; may be set at any time.
-        watch_in_flight: whether what is known of calls in flight is on show, so that it is worth
-            looking it up; may be set at any time.
-        example: syscall number, ABI code and errno of failed calls that are to be listed however
-            fast they are; None for none; may be set at any time.
-        error: what ended its thread; None while all is well.
-    """
-
-    interval_s: float
-    watch_in_flight: bool
-    example: Example | None
-    error: BaseException | None
-
-    def start(self) -> None:
-        """Begin to collect."""
-
-    def stop(self) -> None:
-        """End; when this returns, ``wake`` is not called any more."""
-
-
 class App:
     """The dashboard without a terminal: state, panels, and what commands do to them."""
 
@@ -133,6 +87,7 @@ class App:
         most: int | None = None,
         mode: str = "LIVE",
         tell: Tell | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
         """A dashboard that shows ``history``.
 
@@ -145,26 +100,33 @@ class App:
             mode: LIVE or REPLAY.
             tell: says what is known of a call; None for a teller that knows the arguments' names
                 that come with sysdash.
+            signatures: the arguments of all calls; None for those that come with sysdash.
         """
         self.history = history
         self.state = UiState(mode=mode, limits=limits, interval_s=interval_s, sort=sort, most=most)
         self.set_interval: Callable[[float], None] = lambda _: None
         self.set_watch: Callable[[bool], None] = lambda _: None
         self.set_example: Callable[[Example | None], None] = lambda _: None
+        self.valuing: Valuing | None = None
         self.later: Callable[[float, Callable[[], None]], None] = lambda *_: None
         self._past: Past | None = None
         self._sort_hints = 0
         self._watching = False
         self._asked: Example | None = None
         self._examples_of: tuple[Example | None, Past | None] = (None, None)
+        self._answered: tuple[Question | None, Distribution | str | None] = (None, None)
+
+        self._signatures = signatures or Signatures()
+        self._choices: tuple[Quantity, ...] = ()
 
         state = self.state
-        tell = tell or Teller(Signatures()).tell
+        tell = tell or Teller(self._signatures).tell
         self.top = TopPanel(state)
         self.latency = LatencyPanel(state)
         self.slow = SlowPanel(state, tell)
         self.summary = SummaryPanel(state)
         self.callers = CallersPanel(state)
+        self.values = ValuesPanel(state)
         self.errnos = ErrnosPanel(state)
         self.processes = ProcessesPanel(state)
         self.errors = ErrorsPanel(state)
@@ -191,13 +153,22 @@ class App:
     @property
     def outdated(self) -> bool:
         """Whether there is something newer than what is on show."""
-        return not self.state.paused and self._past is not self.history.past
+        values, question = self.valuing, self.state.question
+        asked = values is not None and question is not None and values.question == question
+        if values is not None and asked and values.behind:
+            return True
+        if self.state.paused:
+            return False
+        if self._past is not self.history.past:
+            return True
+        return values is not None and asked and values.answer != self.state.values
 
     def redraw(self) -> None:
         """Draw what is known anew, after data or choices have changed."""
         past = self._past
         self.root.scene = scene(past, self.state.filter, self.root.scene) if past else None
         self._take_examples(past)
+        self._take_values()
         # The list behind a story goes on: its next call may be newer than the story.
         behind = [self._story_of] if self.state.story else []
         for panel in [*self.panels(), *behind]:
@@ -228,6 +199,29 @@ class App:
         )
         state.examples = (*new, *state.examples)[:_EXAMPLES]
 
+    def _take_values(self) -> None:
+        """Have the values counted that are on show, and nothing else; keep those of a pause."""
+        state, valuing = self.state, self.valuing
+        question = state.question
+        if valuing is None or question is None:
+            if valuing is not None:
+                valuing.count(None)
+            elif question is not None:
+                state.values = _NOT_LIVE
+            self._answered = None, None
+            state.counted = state.countable = False
+            return
+        # What is counted already goes on behind a picture that is paused, whatever is looked at
+        # meanwhile; nothing begins there.
+        if not state.paused or (valuing.question == question and not valuing.refused):
+            valuing.count(question)
+            if not state.paused:
+                self._answered = question, valuing.answer
+        state.counted = valuing.question == question
+        state.countable = not valuing.refused
+        answered, answer = self._answered
+        state.values = answer if answered == question else None
+
     def _watch(self) -> None:
         """Have looked up what is on show and nothing else; nothing while the picture is paused."""
         state = self.state
@@ -248,7 +242,8 @@ class App:
         if self.state.story:
             return [self.story]
         if self.state.detail:
-            return [self.callers, self.errnos, self.latency, self.slow]
+            main = self.values if self.state.by_value else self.callers
+            return [main, self.errnos, self.latency, self.slow]
         if self.state.page is Page.PROCESSES:
             return [self.processes, self.summary]
         if self.state.page is Page.IN_FLIGHT:
@@ -266,7 +261,9 @@ class App:
     @property
     def focused(self) -> Panel:
         """The panel that keys move in."""
-        return self._focus.get(self._where, self.panels()[0])
+        panels = self.panels()
+        panel = self._focus.get(self._where)
+        return panel if panel in panels else panels[0]
 
     def focus(self, panel: Panel) -> None:
         """Move the focus, if the panel can have it."""
@@ -309,11 +306,11 @@ class App:
         """Do what a key means now; False if it means nothing."""
         contexts = self.contexts
         self.state.pinned = True
-        was_sorting = self.state.sorting
-        self.state.sorting = False
+        was_telling = self.state.sorting or self.state.refused
+        self.state.sorting = self.state.refused = False
         binding = find(key, contexts)
         if binding is None:
-            if was_sorting:
+            if was_telling:
                 self.root.invalidate()
             return False
         self.do(binding.command)
@@ -382,6 +379,24 @@ class App:
                 self._choose_errno(None if chosen == state.errno else chosen)
             case Command.ALL_ERRNOS:
                 self._choose_errno(None)
+            case Command.SHOW_VALUES:
+                self._show_values()
+            case Command.NEXT_ARGUMENT:
+                self._next_argument(1)
+            case Command.PREVIOUS_ARGUMENT:
+                self._next_argument(-1)
+            case Command.CHANGE_KIND:
+                if state.quantity is not None:
+                    state.quantity = other_kind(state.quantity)
+            case Command.COUNT_ANEW:
+                if self.valuing is not None:
+                    self.valuing.count(None)
+            case Command.STAND_STILL:
+                state.refused = True
+            case Command.LEAVE_VALUES if state.origin and state.origin.by_value:
+                self._back()  # to the story, behind which they were on show already
+            case Command.LEAVE_VALUES:
+                self._leave_values()
             case Command.FILTER_PROCESS:
                 self._filter_process()
             case Command.RELEASE:
@@ -400,6 +415,7 @@ class App:
         for panel in (
             self.top,
             self.callers,
+            self.values,
             self.errnos,
             self.processes,
             self.in_flight,
@@ -439,6 +455,8 @@ class App:
         for interval_s in chosen:
             self.state.interval_s = interval_s
             self.set_interval(interval_s)
+            if self.valuing is not None:
+                self.valuing.set_interval(interval_s)
 
     def _bring_back(self) -> bool:
         """Show the selected row instead of doing something with it, if it cannot be seen."""
@@ -455,11 +473,13 @@ class App:
         state = self.state
         if state.story:
             errno = state.errno if state.detail else None
-            origin = Origin(state.story, state.detail, state.syscall, errno)
+            origin = Origin(
+                state.story, state.detail, state.syscall, errno, state.by_value, state.quantity
+            )
             self._open_syscall(state.story.syscall)
             state.origin, self._origin_of = origin, self._story_of
             # The way back is not by way of letting go of a list that is held.
-            self._focus["detail"] = self.callers
+            self._focus.pop("detail", None)
             return
         # The list of slow calls has a selection of its own, or none.
         panel = self.top if self.focused is self.slow else self.focused
@@ -474,13 +494,15 @@ class App:
     def _open_syscall(self, syscall: Syscall, errno: int | None = None) -> None:
         state = self.state
         if not state.detail or state.syscall != syscall:
-            self._focus["detail"] = self.callers
+            self._leave_values()
+            self._focus.pop("detail", None)
             state.errno = errno
         state.story = None
         state.syscall = syscall
         state.detail = True
 
     def _close_syscall(self) -> None:
+        self._leave_values()
         self.state.detail = False
         self.state.errno = None
         self.state.origin = None
@@ -489,7 +511,33 @@ class App:
         self.state.errno = errno
         self.callers.scroll_to(0)
         if errno is not None:
-            self._focus["detail"] = self.callers
+            self._focus.pop("detail", None)
+
+    # --- Values ---
+
+    def _show_values(self) -> None:
+        """Show the opened syscall's calls by the values of its most telling argument."""
+        state = self.state
+        if state.syscall is None:
+            return
+        state.by_value = True
+        self._focus.pop("detail", None)
+        try:
+            self._choices = choices(self._signatures, state.syscall)
+            state.quantity = most_telling(self._choices)
+        except ValueError as error:
+            self._choices, state.quantity, state.values = (), None, str(error)
+
+    def _next_argument(self, step: int) -> None:
+        names = [quantity.argument for quantity in self._choices]
+        if self.state.quantity is not None:
+            place = names.index(self.state.quantity.argument)
+            self.state.quantity = self._choices[(place + step) % len(names)]
+
+    def _leave_values(self) -> None:
+        self.state.by_value, self.state.quantity, self.state.values = False, None, None
+
+    # --- Stories ---
 
     def _open_story(self) -> None:
         panel = self.focused
@@ -519,6 +567,11 @@ class App:
         state = self.state
         state.origin, state.story = None, origin.story
         state.detail, state.syscall, state.errno = origin.detail, origin.syscall, origin.errno
+        if not origin.by_value:
+            self._leave_values()
+        elif not state.by_value or state.quantity != origin.quantity:
+            self._show_values()
+            state.quantity = origin.quantity
         self._story_of = self._origin_of
         if origin.detail:
             self._focus["detail"] = self._story_of
@@ -736,175 +789,3 @@ def _too_small(columns: int, rows: int) -> list[Line]:
     above = (rows - len(words)) // 2
     lines = [_centred("", columns)] * above + [_centred(word, columns) for word in words]
     return lines + [_centred("", columns)] * (rows - len(lines))
-
-
-# --- The terminal ---
-
-
-def _monochrome() -> bool:
-    """Whether terminfo says that the terminal has no colours.
-
-    urwid only ever raises the number that it guesses from the terminal's name: a vt100 gets 16.
-    """
-    if any(os.environ.get(name) for name in ("COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE")):
-        return False
-    try:
-        curses.setupterm()
-    except curses.error:
-        return False
-    return curses.tigetnum("colors") < 8
-
-
-def _screen(display: str) -> urwid.BaseScreen:
-    if display == "curses":
-        from urwid.display.curses import Screen as CursesScreen
-
-        return CursesScreen()
-    if display == "raw":
-        from urwid.display.raw import Screen as RawScreen
-
-        screen = RawScreen()
-        if _monochrome():
-            screen.set_terminal_properties(colors=1)
-        return screen
-    raise ValueError(f"no display is called {display!r}: raw, curses")
-
-
-def _end_when(done: Callable[[], bool], loop: urwid.MainLoop) -> None:
-    """Look now and then whether to end the loop."""
-
-    def look(*_: object) -> None:
-        if done():
-            raise urwid.ExitMainLoop
-        loop.set_alarm_in(_POLL_S, look)
-
-    loop.set_alarm_in(_POLL_S, look)
-
-
-@contextmanager
-def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP go to ``handler`` in the meantime."""
-    before = {number: signal.signal(number, handler) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def run(
-    make_collector: Callable[[Callable[[], None]], Control],
-    history: History,
-    *,
-    interval_s: float = 1.0,
-    sort: str = "rate",
-    theme: str = "default",
-    display: str = "raw",
-    limits: str = "",
-    most: int | None = None,
-    mode: str = "LIVE",
-    tell: Tell | None = None,
-    done: Callable[[], bool] | None = None,
-) -> None:
-    """Show the dashboard until the user or a signal ends it; the terminal is restored in any case.
-
-    Must be called in the main thread, with a terminal at standard input and output.
-
-    Args:
-        make_collector: makes the collector, given the function that it calls from its thread after
-            each snapshot and when it dies. It is started and stopped here.
-        history: what the collector fills.
-        interval_s: see :class:`App`.
-        sort: see :class:`App`.
-        limits: see :class:`App`.
-        most: see :class:`App`.
-        mode: see :class:`App`.
-        tell: see :class:`App`.
-        done: asked ten times a second; the dashboard ends when it says so.
-        theme: one of :data:`sysdash.theme.THEMES`.
-        display: ``raw`` or ``curses``, urwid's two screens.
-
-    Raises:
-        BaseException: whatever ended the collector's thread.
-    """
-    app = App(
-        history,
-        interval_s=interval_s,
-        sort=sort,
-        limits=limits,
-        most=most,
-        mode=mode,
-        tell=tell,
-    )
-    # urwid's curses screen does not look at NO_COLOR.
-    styles = palette("mono" if os.environ.get("NO_COLOR") else theme)
-    loop = urwid.MainLoop(app.root, styles, _screen(display), handle_mouse=True)
-    ending = False
-
-    def look() -> None:
-        if ending or control.error is not None:
-            raise urwid.ExitMainLoop
-        app.refresh()
-
-    def poll(*_: object) -> None:
-        if ending or control.error is not None or app.outdated:
-            look()
-        loop.set_alarm_in(_POLL_S, poll)
-
-    pipe = loop.watch_pipe(lambda _: look())
-    # A full pipe means that the loop has a wake-up to come anyway.
-    os.set_blocking(pipe, False)
-
-    def wake() -> None:
-        with suppress(BlockingIOError):
-            os.write(pipe, b"\0")
-
-    def end(_: int, __: FrameType | None) -> None:
-        nonlocal ending
-        ending = True
-        wake()
-
-    control = make_collector(wake)
-
-    def set_interval(seconds: float) -> None:
-        control.interval_s = seconds
-
-    def set_watch(on: bool) -> None:
-        control.watch_in_flight = on
-
-    def set_example(example: Example | None) -> None:
-        control.example = example
-
-    app.set_interval = set_interval
-    app.set_watch = set_watch
-    app.set_example = set_example
-    app.later = lambda seconds, action: loop.set_alarm_in(seconds, lambda *_: action())
-    if display == "curses":
-        # urwid waits for keys inside curses then, and watches no pipe.
-        loop.set_alarm_in(_POLL_S, poll)
-    try:
-        with _handled(end):
-            try:
-                control.start()
-                app.refresh()
-                if done is not None:
-                    _end_when(done, loop)
-                loop.run()
-            finally:
-                control.stop()
-    except OSError as error:
-        if error.errno != errno.EIO:
-            raise
-        _leave_terminal()
-    finally:
-        loop.remove_watch_pipe(pipe)
-        os.close(pipe)
-    if control.error is not None:
-        raise control.error
-
-
-def _leave_terminal() -> None:
-    """The terminal has gone away: let what is still to be written to it go nowhere."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)

@@ -21,6 +21,11 @@ class Context(Enum):
     CALLERS = "one syscall's processes"
     ERRNOS = "one syscall's errors"
     ERRNO = "one syscall's error"
+    VALUES = "one syscall's values"
+    COUNTED = "one syscall's values, if they can be counted"
+    NUMBERS = "one syscall's values that are numbers"
+    RANGES = "one syscall's values by powers of two"
+    STILL = "one syscall's values, paused"
     HELD = "slow calls or examples, one selected"
     STORY = "a call's story"
     PROCESSES = "processes"
@@ -50,6 +55,13 @@ class Command(Enum):
     PREVIOUS_CALL = auto()
     CHOOSE_ERRNO = auto()
     ALL_ERRNOS = auto()
+    SHOW_VALUES = auto()
+    NEXT_ARGUMENT = auto()
+    PREVIOUS_ARGUMENT = auto()
+    CHANGE_KIND = auto()
+    COUNT_ANEW = auto()
+    STAND_STILL = auto()
+    LEAVE_VALUES = auto()
     FILTER_PROCESS = auto()
     BACK = auto()
     SORT_NEXT = auto()
@@ -110,7 +122,7 @@ BINDINGS: tuple[Binding, ...] = (
         ("enter",),
         Command.OPEN,
         Context.DASHBOARD,
-        "into the selected syscall: by process, by errno, its slow calls",
+        "into the selected syscall: by process, by errno, by argument, its slow calls",
         "open",
         70,
     ),
@@ -201,6 +213,47 @@ BINDINGS: tuple[Binding, ...] = (
         "back to all calls of the syscall",
         "all calls",
         81,
+    ),
+    Binding(
+        ("a",),
+        Command.SHOW_VALUES,
+        Context.DETAIL,
+        "by argument: count its calls by the values of an argument, or of what they return",
+        "values",
+        68,
+    ),
+    Binding(
+        ("a",),
+        Command.NEXT_ARGUMENT,
+        Context.COUNTED,
+        "the next argument, at last what is returned",
+        "next",
+        72,
+    ),
+    Binding(("A",), Command.PREVIOUS_ARGUMENT, Context.COUNTED, "the argument before it"),
+    Binding(
+        ("b",),
+        Command.CHANGE_KIND,
+        Context.NUMBERS,
+        "a histogram of them, by powers of two",
+        "histogram",
+        71,
+    ),
+    Binding(("b",), Command.CHANGE_KIND, Context.RANGES, "every value by itself", "values", 71),
+    Binding(("c",), Command.COUNT_ANEW, Context.COUNTED, "count anew, from 0", "anew", 58),
+    Binding(
+        ("a", "A", "b", "c"),
+        Command.STAND_STILL,
+        Context.STILL,
+        "nothing: what is on show is kept until Space",
+    ),
+    Binding(
+        ("esc", "backspace"),
+        Command.LEAVE_VALUES,
+        Context.VALUES,
+        "back to the syscall's processes; counting ends",
+        "back",
+        82,
     ),
     Binding(
         ("esc", "backspace"),

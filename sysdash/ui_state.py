@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
+from sysdash.distribution import Distribution, Question
 from sysdash.history import Past
 from sysdash.keys import Context
 from sysdash.limits import INTERVAL_S
 from sysdash.model import Filter, SlowCall, Syscall, Table, View, view
+from sysdash.quantity import Quantity
 from sysdash.syscalls import errno_name, waits
 
 INTERVALS_S = (INTERVAL_S[0], 0.2, 0.5, 1.0, 2.0, 5.0, INTERVAL_S[1])
@@ -39,6 +41,8 @@ class Origin:
     detail: bool
     syscall: Syscall | None
     errno: int | None
+    by_value: bool
+    quantity: Quantity | None
 
 
 class Prompt(Enum):
@@ -64,6 +68,12 @@ class UiState:
         syscall: the selected syscall; stays selected while it makes no calls.
         errno: of the opened syscall, only the calls that failed with this error; None for all.
         examples: the last calls that failed with it, however fast, newest first.
+        by_value: whether its calls are shown by the values of an argument, not by process.
+        quantity: which argument, or what is returned; None where none can be counted.
+        values: the counts so far; why there are none; None while counting begins.
+        counted: whether what is on show is being counted, or about to be.
+        countable: whether another argument, or counting anew, could be of any use.
+        refused: the last key asked for something that a pause does not allow.
         origin: the story from which the syscall was opened; None if it was not from one.
         story: the call whose story is on show, over everything else.
         pinned: the user has done something: what is selected stays selected, wherever it moves.
@@ -85,6 +95,12 @@ class UiState:
     syscall: Syscall | None = None
     errno: int | None = None
     examples: tuple[SlowCall, ...] = ()
+    by_value: bool = False
+    quantity: Quantity | None = None
+    values: Distribution | str | None = None
+    counted: bool = False
+    countable: bool = False
+    refused: bool = False
     origin: Origin | None = None
     story: SlowCall | None = None
     pinned: bool = False
@@ -96,6 +112,8 @@ class UiState:
     @property
     def sorted_by(self) -> str:
         """What the main table is ordered by: some are always by the same."""
+        if self.detail and self.by_value:
+            return "value" if self.quantity and self.quantity.bucketed else "calls"
         return self.sort if self.detail else _ALWAYS_BY.get(self.page, self.sort)
 
     @property
@@ -104,6 +122,17 @@ class UiState:
         if not self.detail or self.syscall is None or self.errno is None:
             return None
         return self.syscall.nr, self.syscall.abi, self.errno
+
+    @property
+    def question(self) -> Question | None:
+        """Which values are on show, and of which of the opened syscall's calls.
+
+        Those that the filter shows, as far as it can be had: it is applied by the probe, which
+        knows no part of a name and no regular expression.
+        """
+        if not self.detail or not self.by_value or self.quantity is None:
+            return None
+        return Question(self.quantity, self.filter.pid, self.errno)
 
     def only(self, syscall: str) -> str:
         """The opened syscall's name for a title, with the error that was chosen, if one was."""
@@ -124,7 +153,10 @@ class UiState:
             where = Context.STORY
         pace = Context.PAUSED if self.paused else Context.LIVE
         contexts = [where, pace, Context.ALWAYS]
-        if where not in (Context.ERRORS, Context.IN_FLIGHT, Context.STORY):
+        by_value = where is Context.DETAIL and self.by_value
+        if by_value:
+            contexts.remove(where)
+        elif where not in (Context.ERRORS, Context.IN_FLIGHT, Context.STORY):
             contexts.insert(1, Context.SORTED)
         if where is not Context.STORY:
             contexts.insert(1, Context.LISTS)
@@ -135,6 +167,8 @@ class UiState:
         )
         if where is Context.DETAIL and self.errno is not None and not direct:
             contexts.insert(0, Context.ERRNO)
+        if by_value:
+            contexts[:0] = [*self._counting(), Context.VALUES]
         if panel is not None:
             contexts.insert(0, panel)
         if self.filter and where is not Context.STORY:
@@ -142,6 +176,17 @@ class UiState:
         if self.sorting:
             contexts.insert(0, Context.SORTING)
         return contexts
+
+    def _counting(self) -> list[Context]:
+        """The contexts of what can be done with the values on show."""
+        if self.quantity is None or not self.countable:
+            return []
+        if self.paused:
+            return [Context.STILL]
+        if self.quantity.textual:
+            return [Context.COUNTED]
+        kind = Context.RANGES if self.quantity.bucketed else Context.NUMBERS
+        return [kind, Context.COUNTED]
 
 
 def regex_hint(name: str, before: str = "") -> str:

@@ -115,7 +115,7 @@ class Terminal:
     def wait(self, seen: Callable[[str], object], *, what: str) -> str:
         """Read until ``seen`` is true of the screen's text, and return that; else fail."""
         end = time.monotonic() + PATIENCE_S
-        while not seen(self.text):
+        while not (seen(self.text) and self._is_whole(seen)):
             ended = self.process.poll()
             if ended is not None:
                 self.read(0.1)
@@ -124,6 +124,11 @@ class Terminal:
                 raise AssertionError(f"no {what}:\n{self.text}")
             self.read(0.1)
         return self.text
+
+    def _is_whole(self, seen: Callable[[str], object]) -> bool:
+        """Whether it is still true when the rest of the frame has come, which comes in pieces."""
+        self.read(0.05)
+        return bool(seen(self.text))
 
     def wait_for(self, *words: str) -> str:
         """Read until all of ``words`` are on the screen."""

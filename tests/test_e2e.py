@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -310,6 +311,58 @@ def test_with_errors_alone_no_calls_in_flight_are_told() -> None:
         assert terminal.wait_end() == 0
 
 
+def read_by_dd(size: int, times: int) -> None:
+    """Have a new dd make so many reads of a size; it makes some others when it starts."""
+    command = ["dd", "if=/dev/zero", "of=/dev/null", f"bs={size}", f"count={times}"]
+    subprocess.run(command, stderr=subprocess.DEVNULL, check=True, timeout=PATIENCE_S)
+
+
+def show_values(terminal: Terminal, keys: str, title: str) -> None:
+    """Type keys and wait until values are counted from 0 on."""
+    show(terminal, keys, title)
+    terminal.wait(
+        lambda text: re.search(r"no calls in [\d.]+m?s, since", text), what="counting to begin"
+    )
+
+
+def test_the_values_of_an_argument_are_counted_while_they_are_on_show() -> None:
+    command: list[str | Path] = [SYSDASH, "--comm", "dd", "--syscall", "read", "-i", "0.2"]
+    with Terminal(command) as terminal:
+        terminal.wait_for("Summary", "in flight")
+        read_by_dd(4093, 10)
+        terminal.wait(lambda text: "read" in top_syscalls(text), what="the reads of dd")
+        show(terminal, ENTER, "Processes in read", "a values")
+        programs = machine.programs_of(terminal.process.pid)
+        show_values(terminal, "a", "Values of read:count")
+        assert machine.programs_of(terminal.process.pid) > programs
+        # Each of them is there, those of before are not, and the sum goes on.
+        read_by_dd(4093, 1234)
+        row = r"4093 █+ +{} +\d"
+        terminal.wait(lambda text: re.search(row.format("1,234"), text), what="1,234 reads")
+        read_by_dd(4093, 4321)
+        terminal.wait(lambda text: re.search(row.format("5,555"), text), what="5,555 reads")
+        show_values(terminal, "b", "Values of read:count")
+        read_by_dd(4093, 777)
+        terminal.wait(
+            lambda text: re.search(r"2048 \u2013 4095 +█+ +777 ", text), what="a histogram of them"
+        )
+        # What counted is gone with its view.
+        show(terminal, ESC, "Processes in read")
+        terminal.wait(
+            lambda _: machine.programs_of(terminal.process.pid) == programs,
+            what="only the dashboard's own probe",
+        )
+        # The end comes while it counts, too; and while that begins.
+        show_values(terminal, "a", "Values of read:count")
+        programs = machine.programs_of(terminal.process.pid)
+        show(terminal, "a", "Values of read:ret")
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.wait_end() == 0
+        assert_terminal_usable(terminal)
+        assert_nothing_left(programs)
+        assert "Traceback" not in terminal.text
+
+
 def fills(terminal: Terminal, columns: int, rows: int) -> bool:
     """Whether header, borders and footer stand where a screen of this size ends."""
     lines = terminal.lines
@@ -462,6 +515,87 @@ def test_an_exception_while_collecting_leaves_all_as_it_was_and_says_why(tmp_pat
         after = terminal.raw.rpartition(b"\x1b[?1049l")[2].decode()
         assert "broken on purpose" in after
         assert "Traceback" not in after
+
+
+# Another program: the real one, but something happens in its third read of the kernel's rows.
+AT_THE_THIRD_READ = """
+import os, resource, signal, sys, threading
+from sysdash import cli
+from sysdash.probes.source import BpfSource
+
+read, reads = BpfSource.read, []
+
+def die():
+    raise RuntimeError("broken on purpose")
+
+def read_and_more(self):
+    reads.append(read(self))
+    if len(reads) == 3:
+        {}
+    return reads[-1]
+
+BpfSource.read = read_and_more
+sys.exit(cli.main(["-i", "0.2"]))
+"""
+
+WRITTEN = "written by a library\\n" * 40
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "told"),
+    [
+        ("pass", 0, ""),
+        ("die()", 1, "sysdash: internal error: RuntimeError: broken on purpose"),
+        ("threading.Thread(target=die).start()", 0, "RuntimeError: broken on purpose"),
+    ],
+    ids=["all is well", "an exception", "an exception in a thread"],
+)
+def test_what_is_written_to_standard_error_waits_until_the_screen_is_left(
+    what: str, code: int, told: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "writing.py"
+    program.write_text(AT_THE_THIRD_READ.format(f'os.write(2, b"{WRITTEN}"); {what}'))
+    with Terminal([sys.executable, program]) as terminal:
+        if not code:
+            terminal.wait(lambda text: "▆" in text or "▇" in text, what="some intervals")
+            terminal.read(1.0)
+            assert fills(terminal, 80, 24)
+            terminal.type("q")
+        assert terminal.wait_end() == code
+        assert_terminal_usable(terminal)
+        screen, _, after = terminal.raw.decode().rpartition("\x1b[?1049l")
+        assert "written by a library" not in screen
+        assert after.count("written by a library\r\n") == (40 if told else 0)
+        assert told in after
+
+
+def test_a_crash_is_told_at_once(tmp_path: Path) -> None:
+    program = tmp_path / "crashing.py"
+    crash = "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.kill(os.getpid(), signal.SIGSEGV)"
+    program.write_text(AT_THE_THIRD_READ.format(crash))
+    with Terminal([sys.executable, "-X", "faulthandler", program]) as terminal:
+        assert terminal.wait_end() == -signal.SIGSEGV
+        assert b"Fatal Python error: Segmentation fault" in terminal.raw
+
+
+def test_a_probe_that_fails_leaves_the_screen_as_it_was_and_says_why() -> None:
+    with Terminal([SYSDASH, "--include-self", "--comm", "sysdash"]) as terminal:
+        terminal.wait(top_syscalls, what="any syscall")
+        show(terminal, ENTER, "Processes in ", "a values")
+        used = len(list(Path(f"/proc/{terminal.process.pid}/fd").iterdir()))
+        limits = resource.prlimit(terminal.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(terminal.process.pid, resource.RLIMIT_NOFILE, (used + 4, limits[1]))
+        show(terminal, "a", "cannot be counted: ", "Too many", "open files")
+        terminal.read(0.5)
+        assert fills(terminal, 80, 24)
+        assert terminal.lines[1].startswith("┌ Values of ")
+        resource.prlimit(terminal.process.pid, resource.RLIMIT_NOFILE, limits)
+        terminal.type("c")
+        terminal.wait(lambda text: re.search(r" since \d\d:", text), what="values")
+        terminal.type("q")
+        assert terminal.wait_end() == 0
+        assert_terminal_usable(terminal)
+        assert b"open files" not in terminal.raw.rpartition(b"\x1b[?1049l")[2]
 
 
 # --- Hostile process names ---

@@ -17,7 +17,7 @@ from urwid.util import set_temporary_encoding
 from sysdash import units
 from sysdash.bars import bar
 from sysdash.buckets import BUCKETS, octaves
-from sysdash.model import Filter, Syscall
+from sysdash.model import Filter, Snapshot, Syscall
 from sysdash.panels.cells import area, fill, sparkline
 from sysdash.panels.cells import width as line_width
 from sysdash.panels.help import HelpPanel
@@ -273,6 +273,128 @@ def test_summary_numbers() -> None:
         r"memory +148MB",
     ):
         assert re.search(pattern, text), pattern
+
+
+WAITED = (
+    Calls("read", 1_000_000, 200, 1842, b"postgres"),
+    Calls("read", 9_000, 60_000, 2222, b"nginx", off_ns=55_000),
+    Calls("read", 100, 2_000, 2222, b"nginx", off_ns=500, errno=11),
+    Calls("futex", 5_000, 12_000_000, 3622, b"java", off_ns=11_990_000),
+    Calls("exit_group", 4, None, 888, b"cc1"),
+)
+
+
+def measured() -> Snapshot:
+    """An interval for which it was measured how long calls are off the CPU."""
+    return snapshot(WAITED, off_cpu=True)
+
+
+@pytest.mark.parametrize("size", SIZES[2:])
+def test_what_is_measured_is_not_by_kind_of_call(size: tuple[int, int]) -> None:
+    driver = Driver(measured(), size=size)
+    # read: 0.2 s + 9,000 * 5 µs + 100 * 1.5 µs; futex: 5,000 * 10 µs
+    assert re.search(r"working +295ms/s", driver.text())
+    assert re.search(r"waiting +60\.4s/s", driver.text())
+    assert "(measured)" in driver.text()
+    assert "by kind" not in driver.text()
+    if size[0] >= 132:
+        assert re.search(r"working +245ms ", driver.text())
+        assert re.search(r"waiting  495ms  66\.9% ", driver.text())
+        assert re.search(r"▸read .* 740ms +66\.9% ", driver.line("▸read"))
+    else:
+        assert "│ working 245ms/s  waiting 495ms/s (66.9%) " in driver.text()
+    driver.press("v")
+    assert re.search(r" nginx .* 91\.6% ", driver.line(" nginx "))
+    assert re.search(r" cc1 .* · ", driver.line(" cc1 "))
+    by_kind = Driver(snapshot(WAITED), size=size)
+    assert "(by kind of call)" in by_kind.text()
+    assert "66.9%" not in by_kind.text()
+    by_kind.press("v")
+    assert "91.6%" not in by_kind.text()
+
+
+def test_an_error_s_calls_have_their_own_share_of_waiting() -> None:
+    driver = Driver(measured(), size=(132, 43))
+    driver.press("enter")
+    assert re.search(r" nginx .* 91\.6% ", driver.line(" nginx "))
+    driver.press("tab", "enter")
+    assert re.search(r" nginx .* 25\.0% ", driver.line(" nginx "))
+    assert re.search(r"waiting 50\.0µs  25\.0%", driver.text())
+
+
+@pytest.mark.parametrize("rows", [29, 30, 34, 38, 43, 60])
+@pytest.mark.parametrize("measured_too", [False, True])
+def test_quantiles_are_beside_a_wide_histogram_however_low_it_is(
+    rows: int, measured_too: bool
+) -> None:
+    text = Driver(snapshot(WAITED, off_cpu=measured_too), size=(132, rows)).text()
+    for name in ("p50", "p90", "p99", "max"):
+        assert re.search(rf"│ {name} +[\d.]+[nµm]s │", text), name
+    assert bool(re.search(r" waiting +495ms.* \(?66\.9%", text)) is measured_too
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (63, "│ working 245ms/s  waiting 495ms/s (66.9%) │"),
+        (60, "│ working 245ms/s, waiting 66.9%        │"),
+    ],
+)
+def test_working_and_waiting_have_a_form_that_fits(columns: int, words: str) -> None:
+    assert words in Driver(measured(), size=(columns, 24)).text()
+
+
+def test_working_and_waiting_are_never_cut() -> None:
+    calls = [Calls("read", 3, 3_499_999, off_ns=0), Calls("write", 9, 9_999_999, off_ns=3)]
+    driver = Driver(snapshot(calls, off_cpu=True))
+    for columns in range(60, 100):
+        for _ in range(2):
+            driver.press("down")
+            lines = driver.lines((columns, 24))
+            line = next(line for line in lines if re.match("│ (working|waiting) ", line))
+            assert re.match(r"│ [^│]*\d%\)? *│", line), line
+
+
+def test_a_share_is_never_rounded_to_all_or_nothing() -> None:
+    calls = [
+        Calls("read", 999_999, 5_000, off_ns=1),
+        Calls("write", 1, 5_000_000, off_ns=4_999_999),
+    ]
+    driver = Driver(snapshot(calls, off_cpu=True), size=(132, 43))
+    assert "<0.1%" in driver.line("▸read")
+    assert ">99.9%" in driver.line("▸read")
+    assert ">99.9%" in driver.line(" write ")
+    for name in ("▸read", " write "):
+        assert not re.search(r"\b(100|0)\.0%", driver.line(name))
+
+
+# --- Headings ---
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["clock_nanosleep", "epoll_pwait2", "read"])
+@pytest.mark.parametrize("off_cpu", [False, True])
+def test_a_long_title_leaves_the_headings_of_numbers(
+    size: tuple[int, int], name: str, off_cpu: bool
+) -> None:
+    driver = Driver(snapshot([Calls(name, 9, 5_000)], off_cpu=off_cpu), size=size)
+    driver.press("enter")
+    assert re.match(rf"┌ (Processes in |In )?{name} ━+ calls/s ", driver.lines()[1])
+    if size[0] >= 100 or name == "read":
+        assert driver.lines()[1].startswith(f"┌ Processes in {name} ")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", [[], ["enter"], ["v"]])
+@pytest.mark.parametrize("off_cpu", [False, True])
+def test_the_order_of_a_table_is_seen_in_it(
+    size: tuple[int, int], keys: list[str], off_cpu: bool
+) -> None:
+    driver = Driver(snapshot(WAITED, off_cpu=off_cpu), size=size)
+    driver.press(*keys)
+    for letter, heading in (("t", "time/s"), ("l", "p99"), ("r", "calls/s")):
+        driver.press("s", letter)
+        assert f" {heading} " in driver.lines()[1]
 
 
 def test_losses_are_loud_and_named() -> None:

@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,13 @@ from sysdash.report.latency import latency_lines
 MS, S = 1_000_000, 1_000_000_000
 
 
-def interval(*samples: Sequence[Calls], by: Sequence[str] = ("syscall",)) -> Aggregate:
+def interval(
+    *samples: Sequence[Calls], by: Sequence[str] = ("syscall",), off_cpu: bool = False
+) -> Aggregate:
     """These samples, one a second, added up."""
     accumulator = Accumulator(by)
     for second, calls in enumerate(samples, 1):
-        accumulator.add(derive(sample(calls, second=second)))
+        accumulator.add(derive(sample(calls, second=second, off_cpu=off_cpu)))
     aggregate = accumulator.take()
     assert aggregate is not None
     return aggregate
@@ -144,6 +147,61 @@ def test_a_table_and_histograms_by_total_time() -> None:
     ]
 
 
+WAITED = [
+    Calls("read", 990, 300),
+    Calls("read", 10, 1_500, errno=11, off_ns=1_000),
+    Calls("clock_nanosleep", 3, 250 * MS, off_ns=250 * MS - 30_000),
+    Calls("exit_group", 2, None),
+    Calls("write", 2, 400),
+    Calls("flock", 1, 90, off_ns=90),
+]
+
+
+def test_where_it_was_measured_the_table_says_how_much_was_waiting() -> None:
+    aggregate = interval(WAITED, off_cpu=True)
+    lines = latency_lines(aggregate, histograms=0, columns=90)
+    assert lines == [
+        "SYSCALL         CALLS ERRORS TOTAL WAITING  MEAN   MIN    MAX STDDEV   P50   P90   P99",
+        "clock_nanosleep     3      0 750ms  >99.9% 250ms 250ms  250ms  0.00% 250ms 250ms 250ms",
+        "read            1,000     10 312µs    3.2% 312ns 300ns 1.50µs  1.21% 300ns 300ns 300ns",
+        "write               2      0 800ns    0.0% 400ns 400ns  400ns  0.00% 400ns 400ns 400ns",
+        "flock               1      0  90ns  100.0%  90ns  90ns   90ns  0.00%  90ns  90ns  90ns",
+        "exit_group          2      0     -       -     -     -      -      -     -     -     -",
+        "",
+        "in all: 750ms in calls, 393µs working, 750ms waiting (off the CPU)",
+    ]
+    narrow = latency_lines(aggregate, top=1, histograms=0, columns=80)
+    assert narrow == [
+        "SYSCALL         CALLS ERRORS TOTAL WAITING  MEAN   MIN   MAX   P50   P90   P99",
+        "clock_nanosleep     3      0 750ms  >99.9% 250ms 250ms 250ms 250ms 250ms 250ms",
+        "",
+        "4 more syscalls took <0.1% of the time; --top 5 shows all",
+        "",
+        "in all: 750ms in calls, 393µs working, 750ms waiting (off the CPU)",
+    ]
+    assert not [line for line in shown(interval(WAITED)) if re.search("(?i)waiting", line)]
+
+
+def test_what_the_sum_means_is_said_where_there_is_room() -> None:
+    aggregate = interval(WAITED, off_cpu=True)
+    last = [latency_lines(aggregate, histograms=0, columns=columns)[-1] for columns in (66, 65)]
+    short = "in all: 750ms in calls, 393µs working, 750ms waiting"
+    assert last == [f"{short} (off the CPU)", short]
+
+
+def test_the_minimum_is_left_out_before_a_line_is_too_long() -> None:
+    calls = [
+        Calls("clock_nanosleep", 12_345_678, 12_345_678, pid=4_000_000, comm=b"systemd-journal"),
+        Calls("read", 345_678, 678, pid=12, errno=2),
+    ]
+    aggregate = interval(calls, by=("comm", "pid", "syscall"), off_cpu=True)
+    lines = table(latency_lines(aggregate, columns=80))
+    assert max(map(units.width, lines)) <= 80
+    assert "MIN" not in lines[0].split()
+    assert "MIN" in latency_lines(aggregate, columns=110)[0].split()
+    assert "MIN" in latency_lines(replace(aggregate, off_cpu=False), columns=80)[0].split()
+
+
 def test_which_rows_have_a_histogram() -> None:
     calls = [Calls("read", 3, 3000), Calls("write", 4, 2000), Calls("fsync", 9, 100)]
     aggregate = interval([*calls, Calls("read", 9, None), Calls("exit", 9, None)])
@@ -191,14 +249,20 @@ CALLS = st.builds(
     pid=st.sampled_from([1, 4_000_000]),
     comm=st.sampled_from([b"sh", "日本語".encode(), b"\x1b[2J\xff"]),
     errno=st.sampled_from([0, 2, 512]),
+    off_ns=st.integers(0, 2**32),
 )
 
 
-@given(calls=st.lists(CALLS, min_size=1, max_size=10), columns=st.sampled_from([80, 81, 100, 200]))
-def test_lines_fit_the_terminal(calls: list[Calls], columns: int) -> None:
-    lines = shown(interval(calls), columns)
+@given(
+    calls=st.lists(CALLS, min_size=1, max_size=10),
+    columns=st.sampled_from([80, 81, 100, 200]),
+    off_cpu=st.booleans(),
+)
+def test_lines_fit_the_terminal(calls: list[Calls], columns: int, off_cpu: bool) -> None:
+    calls = [replace(call, off_ns=min(call.off_ns, call.latency_ns or 0)) for call in calls]
+    lines = shown(interval(calls, off_cpu=off_cpu), columns)
     assert max(map(units.width, lines)) <= columns
-    every = shown(interval(calls, by=("comm", "syscall", "pid")), columns)
+    every = shown(interval(calls, by=("comm", "syscall", "pid"), off_cpu=off_cpu), columns)
     assert all(units.width(line) <= columns for line in every[len(table(every)) :])
     assert not re.search(r"[\x00-\x1f\x7f]", "".join(every))
 
@@ -378,10 +442,10 @@ class Collection:
     intervals: Sequence[Aggregate] = ()
 
     def __init__(
-        self, args: argparse.Namespace, by: Sequence[str], *, timed: bool, data: bool
+        self, args: argparse.Namespace, by: Sequence[str], *, off_cpu: bool, data: bool
     ) -> None:
         assert data == args.json
-        type(self).made = (tuple(by), timed)
+        type(self).made = (tuple(by), off_cpu)
         self.status = 0
 
     def aggregates(self, ready: Callable[[], None]) -> Iterator[Aggregate]:
@@ -391,7 +455,7 @@ class Collection:
 
 
 def words(**changed: object) -> argparse.Namespace:
-    usual = {"by": (), "top": None, "histograms": None, "json": False}
+    usual = {"by": (), "top": None, "histograms": None, "json": False, "off_cpu": False}
     return argparse.Namespace(**{"interval_s": None, "duration_s": 1.0, **usual, **changed})
 
 
@@ -412,7 +476,7 @@ def test_the_command_prints_ten_rows_and_returns_the_status(
     aggregate = interval([Calls(name, 1, 400 + i) for i, name in enumerate(names)])
     collected(aggregate)
     assert lat.run(words()) == 3
-    assert Collection.made == (("syscall",), True)
+    assert Collection.made == (("syscall",), False)
     out, err = capsys.readouterr()
     assert out.splitlines() == latency_lines(aggregate, top=10, columns=80)
     assert err == ""
@@ -427,7 +491,7 @@ def test_each_interval_is_under_its_time(
 ) -> None:
     first, second = interval([Calls("read", 1, 400)]), interval([], [Calls("read", 2, 400)])
     collected(first, second)
-    lat.run(words(interval_s=1.0, by=("pid", "comm"), top=5))
+    lat.run(words(interval_s=1.0, by=("pid", "comm"), top=5, off_cpu=True))
     assert Collection.made == (("pid", "comm"), True)
     lines = capsys.readouterr().out.splitlines()
     clocks = [i for i, line in enumerate(lines) if re.fullmatch(r"\[\d\d:\d\d:\d\d\]", line)]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,9 +22,10 @@ import pytest
 from probing import build, comm
 from synthetic import Slow, snapshot
 
-from sysdash.commands import collecting, completion, parsers, slow, words
+from sysdash.commands import collecting, completion, parsers, printing, slow, words
 from sysdash.config import ConfigError, Settings
 from sysdash.model import Snapshot
+from sysdash.probes import capabilities
 
 SYSDASH = Path(sys.prefix) / "bin" / "sysdash"
 MS = 1_000_000
@@ -248,6 +250,23 @@ def test_what_is_dropped_is_told_at_the_end(printed: SimpleNamespace) -> None:
     assert lines[-1].startswith("1 slow call; 17 more not listed: 17 over the limit of 1,000 a sec")
     lines = printed.run(parts, "--per-second", "20")
     assert "over the limit of 20 a second" in lines[-1]
+
+
+@pytest.mark.parametrize("argv", [(), ("-i", "1"), ("--json",)])
+def test_threads_that_could_not_be_looked_into_are_told_at_the_end(
+    printed: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(capabilities, "_effective", lambda: 1 << 2)
+    monkeypatch.setattr(printing, "tell", print)
+    both = [replace(part(second=n, over=True)[0], in_flight_unreadable=1) for n in (1, 2)]
+    lines = printed.run([(each, True) for each in both], "--in-flight", *argv)
+    told = (
+        "1 thread could not be looked into (that needs CAP_SYS_PTRACE): "
+        "calls that it began before the start are missing"
+    )
+    assert [line for line in lines if "thread" in line] == lines[-1:] == [told]
 
 
 # --- Real calls ---

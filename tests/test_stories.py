@@ -574,7 +574,7 @@ def test_calls_in_flight_those_that_only_wait_last() -> None:
     driver.press("v", "v")
     assert in_flight(driver) == ["read", "fsync", "futex"]
     assert re.search(r"▸read +5m12s postgres .*2663", driver.selected())
-    assert "2 at work, then 1 that waits by nature" in driver.text()
+    assert "2 of other kinds, then 1 that waits by nature" in driver.text()
     assert "sort duration" in driver.lines()[0]
     driver.press("I")
     assert in_flight(driver) == ["fsync", "read", "futex"]
@@ -621,7 +621,7 @@ def test_what_the_list_leaves_to_be_said_is_not_cut() -> None:
     driver = Driver(flying([STUCK, SYNC, *waiting], unlisted=5), size=(60, 15))
     driver.press("v", "v")
     shown = " ".join(line.partition("│")[0].strip() for line in body(driver))
-    assert "2 at work, then 6 that wait by nature, and 5 more" in shown
+    assert "2 of other kinds, then 6 that wait by nature, and 5 more" in shown
 
 
 def test_another_order_begins_at_the_top() -> None:

@@ -82,12 +82,7 @@ def _quantity(args: argparse.Namespace) -> Quantity:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     filters: Filters = args.filters
-    numbers = tuple(
-        number
-        for number in quantity.numbers
-        if number not in filters.not_syscalls
-        and (not filters.syscalls or number in filters.syscalls)
-    )
+    numbers = filters.passing(quantity.numbers)
     if not numbers:
         raise ConfigError(f"--syscall leaves out {syscall}, whose values are asked for")
     return replace(quantity, numbers=numbers)

@@ -12,7 +12,7 @@ from sysdash.report.objects import aggregate_object
 
 def run(args: argparse.Namespace) -> int:
     """Collect until the end, print every interval, and return the exit code."""
-    collection = Collection(args, args.by or ("syscall",), timed=True, data=args.json)
+    collection = Collection(args, args.by or ("syscall",), off_cpu=args.off_cpu, data=args.json)
     for aggregate in collection.aggregates(lambda: printing.announce(args)):
         if args.json:
             found = aggregate_object(aggregate, top=args.top, sort="total", histogram=True)

@@ -8,21 +8,24 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from sysdash import app, syscalls
+from sysdash import syscalls, terminal
 from sysdash.arguments import Signatures, of_formats
 from sysdash.collector import Collector, Source
 from sysdash.commands.words import WAITING, by_number
+from sysdash.distribution import Question
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
+from sysdash.model import Filter
 from sysdash.probes import capabilities, tracefs
 from sysdash.story import Teller
 from sysdash.units import bytes_, fit, safe, width
+from sysdash.valuing import Publish, Wake
 from sysdash.workload import Tail, Workload
 
 _CGROUP_COLUMNS = 20
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
             slow_per_second=settings.slow_per_second,
             stories=Stories(signatures.reads(), stacks=settings.slow_stacks),
             waiting=syscalls.waiting(),
+            off_cpu=args.off_cpu,
         )
         if workload is not None:
             try:
@@ -80,10 +84,27 @@ def run(args: argparse.Namespace) -> int:
         end = time.monotonic() + (args.duration_s or math.inf)
         return source
 
-    def collect(wake: Callable[[], None]) -> Collector:
+    def collect(wake: Wake) -> Collector:
         nonlocal collector
         collector = Collector(open_source, settings.interval_s, history.append, wake)
         return collector
+
+    def count_values(
+        question: Question, interval_s: float, publish: Publish, wake: Wake
+    ) -> Collector | str:
+        seen = None if workload is None else _seen(history, question.pid)
+        try:
+            only = narrowed(filters, question, of_command=seen)
+        except CannotCollect as error:
+            return str(error)
+
+        def open_source() -> Source:
+            from sysdash.probes.source import BpfSource
+
+            rule = question.quantity.rule
+            return BpfSource(only, default_threshold_ns=None, timed=False, value=rule)
+
+        return Collector(open_source, interval_s, publish, wake)
 
     def done() -> bool:
         return time.monotonic() >= end or (workload is not None and workload.poll() is not None)
@@ -91,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         if args.command:
             workload = stack.enter_context(_behind(args.command))
-        app.run(
+        terminal.run(
             collect,
             history,
             interval_s=settings.interval_s,
@@ -101,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
             limits=describe(filters, args.command),
             most=args.top,
             tell=Teller(signatures).tell,
+            signatures=signatures,
+            count_values=count_values,
             done=None if workload is None and args.duration_s is None else done,
         )
     return 0 if workload is None else workload.terminate()
@@ -132,6 +155,49 @@ def _show(output: bytes, cut: int) -> None:
     except OSError as error:
         if error.errno != errno.EIO:
             raise
+
+
+def narrowed(filters: Filters, question: Question, *, of_command: bool | None = None) -> Filters:
+    """What is collected to answer a question: of what is collected at all, the calls it is about.
+
+    Args:
+        filters: those of the command line.
+        question: what is asked.
+        of_command: where a command's calls alone are collected, whether the question's process is
+            known to be one of its. A probe cannot follow a command that has begun, so the question
+            must be about one process.
+
+    Raises:
+        CannotCollect: no call that is collected is one that the question is about.
+    """
+    quantity, pid, errno = question.quantity, question.pid, question.errno
+    numbers = filters.passing(quantity.numbers)
+    if not numbers:
+        raise CannotCollect(f"{quantity.syscall} is not collected at all")
+    if pid is not None and filters.pids and pid not in filters.pids:
+        raise CannotCollect(f"process {pid} is not collected at all")
+    if errno is not None and filters.errnos and errno not in filters.errnos:
+        raise CannotCollect(f"{syscalls.errno_name(errno)} is not collected at all")
+    if of_command is not None and pid is None:
+        raise CannotCollect(
+            "a command and all that it starts are followed from its start only",
+            "Esc, then Enter on one of its processes, or p",
+        )
+    if of_command is False:
+        raise CannotCollect(f"process {pid} has made no call of late that is collected")
+    return replace(
+        filters,
+        syscalls=numbers,
+        not_syscalls=(),
+        pids=filters.pids if pid is None else (pid,),
+        errnos=filters.errnos if errno is None else (errno,),
+    )
+
+
+def _seen(history: History, pid: int | None) -> bool:
+    """Whether any call of a process was collected of late."""
+    past = history.past
+    return past is not None and any(past.rates(Filter(pid=pid), len(past.counts)))
 
 
 def describe(filters: Filters, command: Sequence[str] = ()) -> str:

@@ -44,6 +44,10 @@ class Panel(urwid.Widget):
         """The text in the border."""
         raise NotImplementedError
 
+    def titles(self) -> list[str]:
+        """The title and shorter ones, the longest first, for where headings would have no room."""
+        return [self.title()]
+
     def part(self) -> str:
         """Which part of its items is on show, such as ``4-13 of 57``; empty for all of them."""
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from typing_extensions import override
 from sysdash import units
 from sysdash.model import Row, Syscall, Table
 from sysdash.panels.cells import NONE, Line, graded_bar, time_per_second
-from sysdash.panels.table import Column, Placed, TablePanel, loading
+from sysdash.panels.table import Column, Placed, TablePanel, loading, place
+from sysdash.report.shares import part_of
 from sysdash.ui_state import Scene, UiState
 
 Identity = tuple[Any, ...]
@@ -23,9 +25,14 @@ P50 = Column("p50", "p50", 6, align=">", rank=9, from_width=90)
 P99 = Column("p99", "p99", 6, align=">", rank=2)
 MAX = Column("max", "max", 6, align=">", rank=8, from_width=80)
 TOTAL = Column("total", "time/s", 6, align=">", rank=6, from_width=68)
+WAITING = Column("waiting", "waiting", 7, align=">", rank=7)
+"""The share of a row's time that its callers were off the CPU; only there where it is measured."""
 
 _SORTED_BY = {"rate": "rate", "latency": "p99_ns", "total": "total_ns"}
 """What each sort compares, of a table or a row."""
+
+_SHOWN_AS = {"rate": RATE.name, "latency": P99.name, "total": TOTAL.name}
+"""The column of what each sort compares."""
 
 
 class GroupedPanel(TablePanel):
@@ -151,6 +158,20 @@ class GroupedPanel(TablePanel):
             for row, index in zip(self.table.rows(shown), shown, strict=True)
         ]
 
+    @override
+    def placed(self, columns: int) -> list[Placed]:
+        measured = self.scene is not None and self.scene.view.snapshot.off_cpu
+        known = [each for each in self.columns if measured or each.name != WAITING.name]
+        # What makes the order is worth more than all but the names and the rate.
+        order = _SHOWN_AS[self.sort]
+        known = [
+            replace(each, rank=min(each.rank, RATE.rank), from_width=0)
+            if each.name == order
+            else each
+            for each in known
+        ]
+        return place(known, columns - 2)
+
     # --- Cells ---
 
     def cell(self, item: Placed, row: Row, index: int) -> Line:
@@ -170,6 +191,8 @@ class GroupedPanel(TablePanel):
                 return [("error", f"{units.rate(row.errors / seconds)}/s")]
             case "total":
                 return [("dim", time_per_second(row.total_ns, seconds))]
+            case "waiting":
+                return [("dim", part_of(row.off_ns, row.total_ns) or NONE)]
             case "p50":
                 return self._latency(row, row.p50_ns, "dim")
             case "p99":

@@ -41,7 +41,10 @@ NOTES: dict[str, str] = {
     "Working and waiting": """
         Waiting is the time in calls whose purpose is to wait (poll, select, epoll_wait, futex,
         nanosleep, wait4, accept and their like), working the time in all others. This goes by
-        the kind of call: a read that blocks counts as working.
+        the kind of call: a read that blocks counts as working. With --off-cpu it is measured:
+        waiting is the time in any call during which its thread is off the CPU, asleep or because
+        others have the CPU, and working the time on it. Then it is shown of the selected syscall,
+        too, and a column tells the share of waiting of a row's time, where there is room.
         """,
     "Slow calls and their story": """
         A call is slow that took longer than its threshold. Its line says what its arguments stand
@@ -54,11 +57,19 @@ NOTES: dict[str, str] = {
         however fast they are: the last 200 since it was chosen, of those that come very fast only
         some in each second. They do not count as slow.
         """,
+    "Values of an argument": """
+        "a" in an opened syscall counts how many of its calls have each value of an argument, or of
+        what they return, from that moment on: of all calls that are collected, or of one process
+        (p), or of those that fail with the chosen error. They are counted as long as they are on
+        show, also behind a pause; another argument, PID or error begins anew. During a pause
+        nothing does: what is on show is kept.
+        """,
     "In flight": """
         Calls that have been inside the kernel for longer than their threshold and have not
         returned, with how long so far; "≥" where a call began before sysdash did. Those whose
         purpose is to wait come last and dimmed, for that is what they do all day. In the summary,
-        "2 +35" is two calls in flight, and 35 more that wait by nature or are not listed.
+        "2 +35" is two calls of other kinds, which may wait as well, as a read of a pipe does, and
+        35 more that wait by nature or are not listed.
         """,
     "Filters": """
         The prompts choose what is shown of everything that is collected, so clearing them loses

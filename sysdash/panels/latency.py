@@ -13,6 +13,7 @@ from sysdash.buckets import octaves
 from sysdash.model import Row, aggregate
 from sysdash.panels.base import Panel
 from sysdash.panels.cells import Line, blank, cell, fill, spread, time_per_second
+from sysdash.report.shares import part_of, percent
 from sysdash.syscalls import errno_name
 from sysdash.ui_state import UiState
 
@@ -21,6 +22,15 @@ Octave = tuple[int, int, int]
 
 _STATISTICS_WIDTH = 24
 _NARROW = 45
+
+_ROWS_WITH_SPLIT = 5
+"""Rows from which one of them can be spared for working and waiting."""
+
+_ROWS_WITH_BOTH = 9
+"""Rows from which the numbers beside a wide histogram have working and waiting, too."""
+
+_SPARED = ("time/s", "mean", "min", "  ± of the mean")
+"""Numbers beside a wide histogram that are left out where rows are few, the last one first."""
 
 
 def merged(octaves: list[Octave], rows: int, marks_ns: Sequence[float] = ()) -> list[Octave]:
@@ -125,16 +135,20 @@ class LatencyPanel(Panel):
         if row is None:
             return [[("dim", f" {self._none()} in this interval")]]
         untimed = row.count - row.timed
+        wide = self._wide(columns, rows)
         note: list[Line] = []
+        beside = wide and rows >= _ROWS_WITH_BOTH
+        if self._measured and row.total_ns and rows >= _ROWS_WITH_SPLIT and not beside:
+            note.append(self._split(row, columns))
         if untimed > 0:
             calls = "call" if untimed == 1 else "calls"
             text = f" {untimed:,} {calls} not timed (start not seen, or no return)"
-            note = [[("dim", units.fit(text, columns - 1))]]
+            note.append([("dim", units.fit(text, columns - 1))])
         self._rows = rows
-        if self._wide(columns, rows):
+        if wide:
             width = columns - _STATISTICS_WIDTH - 3
             chart = self._chart(row, width, rows - len(note)) + note
-            side = self._statistics(row)
+            side = self._statistics(row, rows)
             chart += [[]] * (rows - len(chart))
             side += [[]] * (rows - len(side))
             return [
@@ -176,28 +190,64 @@ class LatencyPanel(Panel):
             if share_width and not calls:
                 line += blank(share_width)
             elif share_width:
-                line += cell([("dim", f"{100 * calls / row.timed:.1f}%")], share_width, ">")
+                line += cell([("dim", percent(calls / row.timed))], share_width, ">")
             if names:
                 line += [("text", " "), ("mark", f"◂ {' '.join(names)}")]
             lines.append(line)
         return lines
 
-    def _statistics(self, row: Row) -> list[Line]:
+    @property
+    def _measured(self) -> bool:
+        """Whether it is known how long the calls were off the CPU."""
+        return self.scene is not None and self.scene.view.snapshot.off_cpu
+
+    @staticmethod
+    def _working_and_waiting(row: Row) -> tuple[str, str, str]:
+        """The time on the CPU and off it in a second, and the share of the latter."""
         seconds = row.count / row.rate if row.rate else 1.0
-        values = [
-            ("calls", f"{row.count:,}"),
-            ("errors", f"{row.errors:,}"),
-            ("time/s", time_per_second(row.total_ns, seconds)),
-            ("mean", units.duration(row.mean_ns)),
-            ("  ± of the mean", f"{row.stddev_pct:.2f}%"),
-            ("min", units.duration(row.min_ns)),
-            *((name, units.duration(value)) for name, value in self._quantiles(row)),
+        return (
+            time_per_second(row.total_ns - row.off_ns, seconds),
+            time_per_second(row.off_ns, seconds),
+            part_of(row.off_ns, row.total_ns),
+        )
+
+    @classmethod
+    def _split(cls, row: Row, columns: int) -> Line:
+        working, waiting, share = cls._working_and_waiting(row)
+        forms = [
+            f" working {working}/s  waiting {waiting}/s ({share})",
+            f" working {working}/s, waiting {share}",
+            f" waiting {waiting}/s ({share})",
+            f" waiting {share}",
         ]
+        text = next((form for form in forms if units.width(form) < columns), forms[-1])
+        return [("dim", text)]
+
+    def _statistics(self, row: Row, rows: int) -> list[Line]:
+        """As many of the numbers as there are rows: the last of :data:`_SPARED` go first."""
+        seconds = row.count / row.rate if row.rate else 1.0
+        split = {}
+        if self._measured and rows >= _ROWS_WITH_BOTH:
+            working, waiting, share = self._working_and_waiting(row)
+            split = {"  working": working, "  waiting": f"{waiting} {share:>6}"}
+        values = {
+            "calls": f"{row.count:,}",
+            "errors": f"{row.errors:,}",
+            "time/s": time_per_second(row.total_ns, seconds),
+            **split,
+            "mean": units.duration(row.mean_ns),
+            "  ± of the mean": f"{row.stddev_pct:.2f}%",
+            "min": units.duration(row.min_ns),
+            **{name: units.duration(value) for name, value in self._quantiles(row)},
+        }
+        for name in reversed(_SPARED):
+            if len(values) > rows:
+                del values[name]
         return [
             spread(
                 [("dim", name)],
                 [("error" if name == "errors" and row.errors else "text", text)],
                 _STATISTICS_WIDTH - 1,
             )
-            for name, text in values
+            for name, text in values.items()
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from typing_extensions import override
 
@@ -9,7 +11,7 @@ from sysdash import syscalls
 from sysdash.keys import Context
 from sysdash.model import Row, Table, aggregate
 from sysdash.panels.cells import Line
-from sysdash.panels.grouped import ERRORS, MAX, P50, P99, RATE, TOTAL, GroupedPanel
+from sysdash.panels.grouped import ERRORS, MAX, P50, P99, RATE, TOTAL, WAITING, GroupedPanel
 from sysdash.panels.table import Column, Placed
 from sysdash.ui_state import Scene
 
@@ -32,6 +34,8 @@ class ProcessesPanel(GroupedPanel):
         P99,
         MAX,
         TOTAL,
+        # Who asked for it to be measured wants it more than a bar.
+        replace(WAITING, rank=4),
         Column("calls", "mostly", 10, 90, rank=5, share=6),
     )
     empty = "no system calls in this interval"
@@ -94,6 +98,14 @@ class CallersPanel(ProcessesPanel):
     def title(self) -> str:
         syscall = self.state.syscall
         return f"Processes in {self.state.only(syscall.name)}" if syscall else "Processes"
+
+    @override
+    def titles(self) -> list[str]:
+        syscall = self.state.syscall
+        if syscall is None:
+            return [self.title()]
+        name = self.state.only(syscall.name)
+        return [self.title(), f"In {name}", name]
 
     @override
     def why_empty(self) -> str:

@@ -52,6 +52,17 @@ LOSSES: dict[str, Loss] = {
         "stacks of slow calls without names of functions, as the process had ended before it was "
         "known where its program is in memory",
     ),
+    "off_cpu": Loss(
+        ("waits lost", "no wait"),
+        False,
+        "times off the CPU that there was no room for, so that they count as work",
+    ),
+    "switches": Loss(
+        ("waits inexact", "inexact"),
+        False,
+        "times off the CPU whose end was not seen, so that they are taken to last until the call "
+        "ends or waits again",
+    ),
     "unlisted": Loss(
         ("slow not listed", "not listed"),
         False,
@@ -136,7 +147,7 @@ class SummaryPanel(Panel):
             (8, []),
             (1, pair("working", f"{time_per_second(totals.working * 1e9, 1)}/s")),
             (1, pair("waiting", f"{time_per_second(totals.waiting * 1e9, 1)}/s")),
-            (7, [("dim", " (by kind of call)")]),
+            (7, [("dim", " (measured)" if totals.measured else " (by kind of call)")]),
             (8, []),
             (3, pair("kernel CPU", f"{100 * host.kernel_cpu:.0f}%")),
             (4, self._count(columns, "processes", totals.processes)),
@@ -163,11 +174,11 @@ class SummaryPanel(Panel):
         name = ("dim", "in flight")
         if not scene.view.snapshot.in_flight_known:
             return [("text", " "), *spread([name], [("dim", NONE)], columns - 2)]
-        working, waiting = map(len, scene.in_flight)
-        others = waiting + scene.in_flight_unlisted
-        value: Line = [("warn" if working else "text", units.count(working, _COUNT))]
-        if others:
-            value.append(("dim", f" +{units.count(others, _COUNT - 1)}"))
+        unusual, waiting = map(len, scene.in_flight)
+        more = waiting + scene.in_flight_unlisted
+        value: Line = [("warn" if unusual else "text", units.count(unusual, _COUNT))]
+        if more:
+            value.append(("dim", f" +{units.count(more, _COUNT - 1)}"))
         return [("text", " "), *spread([name], value, columns - 2)]
 
     def _losses(self, scene: Scene, columns: int) -> list[Entry]:

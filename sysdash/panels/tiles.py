@@ -135,7 +135,15 @@ class Tiles(urwid.Widget):
 
     def _titles(self, tile: Tile, has_focus: bool) -> list[tuple[int, int, Line]]:
         x, _, w, _ = tile.box
-        text = units.fit(f" {tile.panel.title()} ", w)
+        plain = "".join(part for _, part in tile.panel.headings(w))
+        places = list(re.finditer(r"\S+(?: \S+)*", plain))
+        titles = [units.fit(f" {title} ", w) for title in tile.panel.titles()]
+
+        def hidden(title: str) -> int:
+            return sum(found.start() - 1 < units.width(title) for found in places)
+
+        # The longest that hides no more of the headings than the shortest does.
+        text = min(titles, key=hidden)
         style = "title.focus" if has_focus else "title"
         title: Line = [(style, text)]
         part = tile.panel.part()
@@ -143,8 +151,7 @@ class Tiles(urwid.Widget):
         if part and tile.panel.part_first and end + units.width(part) < w:
             end += units.width(part) + 1
         headings: list[tuple[int, int, Line]] = []
-        plain = "".join(part for _, part in tile.panel.headings(w))
-        for found in re.finditer(r"\S+(?: \S+)*", plain):
+        for found in places:
             start, stop = found.start() - 1, found.end() + 1
             if start >= end and stop <= w:
                 label = found.group()

@@ -11,9 +11,20 @@ from sysdash import units
 from sysdash.buckets import BUCKETS
 from sysdash.history import SyscallKey
 from sysdash.model import Row, Syscall, Table
-from sysdash.panels.cells import Line, sparkline
-from sysdash.panels.grouped import ERRORS, MAX, P50, P99, RATE, TOTAL, GroupedPanel, Identity
+from sysdash.panels.cells import NONE, Line, sparkline
+from sysdash.panels.grouped import (
+    ERRORS,
+    MAX,
+    P50,
+    P99,
+    RATE,
+    TOTAL,
+    WAITING,
+    GroupedPanel,
+    Identity,
+)
 from sysdash.panels.table import Column, Placed
+from sysdash.report.shares import part_of
 from sysdash.ui_state import Scene, UiState
 
 
@@ -60,6 +71,7 @@ class TopPanel(GroupedPanel):
         P99,
         MAX,
         TOTAL,
+        WAITING,
         Column("trend", "rates", 6, 100, rank=5, share=6, long_heading="calls/s over time"),
     )
     empty = "no system calls in this interval"
@@ -132,7 +144,7 @@ class TopPanel(GroupedPanel):
             case "name":
                 return [("name", units.fit(row.syscall.name, item.width))]
             case "share":
-                return [("dim", f"{100 * row.count / self._calls if self._calls else 0:.1f}%")]
+                return [("dim", part_of(row.count, self._calls) or NONE)]
             case "trend":
                 key = (row.syscall.nr, row.syscall.abi)
                 values = [rates.get(key, 0.0) for rates in self._past]
