@@ -498,6 +498,11 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
     )
 
 
+_EVENT_COLUMNS = (
+    *("end_ns", "duration_ns", "ret", "args", "pid", "tid", "nr", "abi", "comm", "flags"),
+)
+
+
 def slow_calls(
     events: Events,
     wall_offset_ns: int,
@@ -515,21 +520,25 @@ def slow_calls(
     """
     if events.dtype != EVENT:
         raise TypeError(f"slow calls must have dtype EVENT, not {events.dtype}")
+    # Columns, not records: a busy machine has a thousand calls in flight, each time.
+    columns = zip(*(events[name].tolist() for name in _EVENT_COLUMNS), strict=True)
     return tuple(
         SlowCall(
-            time_ns=int(event["end_ns"]) + wall_offset_ns,
-            syscall=Syscall(int(event["nr"]), int(event["abi"])),
-            duration_ns=int(event["duration_ns"]),
-            pid=int(event["pid"]),
-            tid=int(event["tid"]),
-            comm=safe(bytes(event["comm"])),
-            args=() if event["flags"] & EVENT_NO_ARGUMENTS else tuple(event["args"].tolist()),
-            ret=int(event["ret"]) if returned else None,
-            errno=syscalls.errno_of(int(event["ret"])) if returned else None,
+            time_ns=end_ns + wall_offset_ns,
+            syscall=Syscall(nr, abi),
+            duration_ns=duration_ns,
+            pid=pid,
+            tid=tid,
+            comm=safe(comm),
+            args=() if flags & EVENT_NO_ARGUMENTS else tuple(args),
+            ret=ret if returned else None,
+            errno=syscalls.errno_of(ret) if returned else None,
             detail=detail,
-            at_least=bool(event["flags"] & EVENT_AT_LEAST),
+            at_least=bool(flags & EVENT_AT_LEAST),
         )
-        for event, detail in zip(events, details or [NO_DETAIL] * len(events), strict=True)
+        for (end_ns, duration_ns, ret, args, pid, tid, nr, abi, comm, flags), detail in zip(
+            columns, details or [NO_DETAIL] * len(events), strict=True
+        )
     )
 
 

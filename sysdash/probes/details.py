@@ -72,12 +72,15 @@ class Details:
             data.append(None if missing else Data(record[at : at + length], state == DATA_CUT))
             at += length
         file = self._file(event, record[at : at + int(event["path_length"])])
-        detail = Detail(data=(data[0], data[1]), file=file)
+        found = (data[0], data[1])
         if self._stacks is None or not event["sp"]:
-            return detail
+            return Detail(data=found, file=file)
         stacks, space = self._stacks, self._space(self._stacks, event)
-        raw = raw_stack_of(record, event)
-        return replace(detail, stack=lambda: stacks.frames(space, raw))
+        return Detail(
+            data=found,
+            file=file,
+            stack=lambda: stacks.frames(space, raw_stack_of(record, event)),
+        )
 
     def _file(self, event: np.void, names: bytes) -> File | None:
         """What the call's descriptor was; if it is closed by now, what it was before."""
@@ -113,7 +116,7 @@ def raw_stack_of(record: bytes, event: np.void) -> RawStack:
         record: all of its bytes.
         event: the first of them, dtype :data:`sysdash.records.EVENT`.
     """
-    begin = EVENT.itemsize + int(event["data_length"].sum()) + int(event["path_length"])
+    begin = EVENT.itemsize + sum(event["data_length"].tolist()) + int(event["path_length"])
     end = begin + 8 * int(event["frames"])
     return RawStack(
         ip=int(event["ip"]),

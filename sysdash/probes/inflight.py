@@ -79,6 +79,8 @@ _MOST_DATA = 256
 
 _MOST_ANCESTORS = 64
 
+_MANY_PROCESSES = 100
+
 _AT_FDCWD = -100  # include/uapi/linux/fcntl.h
 
 _IA32 = ABI_CODES["IA32"]
@@ -197,6 +199,7 @@ class InFlight:
         # Calls of threads that there was no room for: in the last round, and in this one.
         self._left_out = self._left_out_so_far = 0
         # Likewise, threads that may not be looked into.
+        # Threads that may not be looked into: in the last round, and in this one.
         self._closed: set[int] = set()
         self._closed_so_far: set[int] = set()
         self._looks = 0
@@ -448,7 +451,11 @@ class InFlight:
         if not self._before:
             return
         end = time.thread_time() + seconds
-        alive, in_slots = tasks.process_ids(), self._in_slots()
+        pids = {each.pid for each in self._before.values()}
+        # To list all takes longer than to look for a few.
+        many = len(pids) > _MANY_PROCESSES
+        alive = tasks.process_ids() if many else {pid for pid in pids if tasks.exists(pid, pid)}
+        in_slots = self._in_slots()
         self._before = {
             tid: each
             for tid, each in self._before.items()

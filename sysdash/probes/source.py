@@ -65,6 +65,9 @@ _RESERVE_S = 0.1
 _LOOK_S = (0.01, 0.1)
 """Shortest and longest time between looks at how full the rows are."""
 
+_LISTED, _LISTED_UNSEEN = 1000, 250
+"""Calls in flight that are listed, and while nobody looks at them; the others are counted."""
+
 _NO_FILTERS = Filters()
 
 
@@ -510,7 +513,9 @@ class BpfSource:
         if self._in_flight is None:
             return np.zeros(0, dtype=EVENT), (), 0
         events, details, more = self._in_flight.look(
-            time.monotonic_ns(), details=self.watch_in_flight
+            time.monotonic_ns(),
+            details=self.watch_in_flight,
+            most=_LISTED if self.watch_in_flight else _LISTED_UNSEEN,
         )
         # It waits for work inside a call that began before it was left out.
         others = events["pid"] != (self._config["helper_pid"] or 2**32 - 1)
