@@ -6,7 +6,6 @@ ratios compare, within a round, what two subjects add to the untraced call.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -166,11 +165,9 @@ def run() -> None:
     )
     harness.add_patience(parser)
     args = parser.parse_args()
-    cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) > 1:
-        os.sched_setaffinity(0, cpus[:-1])
+    cpu = harness.leave_a_cpu()
     with tempfile.TemporaryDirectory() as folder:
-        measure = load(harness.compiled("calls.c", Path(folder)), cpus[-1], args.calls)
+        measure = load(harness.compiled("calls.c", Path(folder)), cpu, args.calls)
         results = harness.interleave(subjects(args.quick), measure, args.rounds, args.patience)
     if args.json:
         harness.print_json("overhead", calls=args.calls, **asdict(results))

@@ -6,7 +6,6 @@ tracing the calls as well: the ratio of what is added tells the two apart.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -101,11 +100,9 @@ def run() -> None:
     parser.add_argument("--quick", action="store_true", help="leave out other tools")
     harness.add_patience(parser)
     args = parser.parse_args()
-    cpus = sorted(os.sched_getaffinity(0))
-    if len(cpus) > 1:
-        os.sched_setaffinity(0, cpus[:-1])
+    cpu = harness.leave_a_cpu()
     with tempfile.TemporaryDirectory() as folder:
-        measure = load(harness.compiled("turns.c", Path(folder)), cpus[-1], args.turns)
+        measure = load(harness.compiled("turns.c", Path(folder)), cpu, args.turns)
         results = harness.interleave(subjects(args.quick), measure, args.rounds, args.patience)
     if args.json:
         harness.print_json("switches", turns=args.turns, **asdict(results))

@@ -95,6 +95,7 @@ class BlockReader:
         self._stacks = stacks
         self._looker = looker
         self._kernel = KernelSymbols()
+        self._kernel_depth = layout.kernel_depth()
         # By number: the kernel's stacks stay as they are while the probe runs.
         self._kernel_frames: dict[int, tuple[str, ...]] = {}
         program.check_layout("event_layout", EVENT)
@@ -150,7 +151,7 @@ class BlockReader:
         if known is None:
             table = "kernel_stacks" if number < layout.KERNEL_STACKS else "kernel_stacks2"
             addresses = self._program.array_of(
-                table, number % layout.KERNEL_STACKS, layout.kernel_depth()
+                table, number % layout.KERNEL_STACKS, self._kernel_depth
             )
             waits = self._where_it_waits([address for address in addresses if address])
             known = self._kernel_frames[number] = tuple(map(self._kernel.caller, waits))
