@@ -19,7 +19,7 @@ from synthetic import Calls, sample
 
 from sysdash import units
 from sysdash.aggregates import Accumulator, Aggregate
-from sysdash.commands import summary, words
+from sysdash.commands import groups, summary, words
 from sysdash.model import KEYS, derive
 from sysdash.report.summary import MODES, keys_of, summary_lines
 
@@ -422,7 +422,7 @@ def test_a_terminal_may_be_narrow(
 
 def parsed(*arguments: str) -> argparse.Namespace:
     """What the parser makes of the words, if its checks let them pass."""
-    parser = words.ArgumentParser()
+    parser = groups.ArgumentParser()
     words.summary(parser)
     args = parser.parse_args(arguments, argparse.Namespace(command=[]))
     for check in parser.checks:

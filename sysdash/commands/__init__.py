@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sysdash.commands import words
+from sysdash.commands import groups, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Command:
     """
 
     summary: str
-    words: Callable[[words.ArgumentParser], None]
+    words: Callable[[groups.ArgumentParser], None]
     module: str
     collects: bool
     examples: tuple[tuple[str, str], ...]

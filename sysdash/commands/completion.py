@@ -19,8 +19,8 @@ from argcomplete.lexers import split_line
 from argcomplete.shell_integration import shellcode
 
 from sysdash import syscalls
-from sysdash.commands import COMMANDS, parsers, words
-from sysdash.commands.words import ArgumentParser
+from sysdash.commands import COMMANDS, argtypes, parsers, words
+from sysdash.commands.groups import ArgumentParser
 from sysdash.probes import targets
 from sysdash.units import safe
 
@@ -104,7 +104,7 @@ def _syscall_names(prefix: str, **_: Any) -> Offers:
     typed, word = _last_item(prefix)
     mark = "!" if word.startswith("!") else ""
     given = typed.split(",")
-    known = (words.WAITING, *syscalls.names())
+    known = (argtypes.WAITING, *syscalls.names())
     return [f"{typed}{mark}{name}" for name in known if mark + name not in given]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import sysdash
 from sysdash.commands import COMMANDS, Command
-from sysdash.commands.words import ArgumentParser
+from sysdash.commands.groups import ArgumentParser
 from sysdash.units import fit, safe
 
 _HINT_COLUMNS = 120

@@ -16,7 +16,8 @@ from pathlib import Path
 from sysdash import syscalls, terminal
 from sysdash.arguments import Signatures, of_formats
 from sysdash.collector import Collector, Source
-from sysdash.commands.words import WAITING, by_number
+from sysdash.commands.argtypes import WAITING
+from sysdash.commands.words import by_number
 from sysdash.distribution import Question
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
