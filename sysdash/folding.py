@@ -9,7 +9,7 @@ from sysdash.records import ROW, Rows
 
 _LOW_32 = np.uint64(2**32 - 1)
 _32 = np.uint64(32)
-_KEY_WITHOUT_CPU = np.uint64(18)
+_16 = np.uint64(16)
 
 
 def merge(rows: Rows) -> Rows:
@@ -17,7 +17,9 @@ def merge(rows: Rows) -> Rows:
     if not len(rows):
         return rows
     ids = rows["pid"].astype(np.uint64) << _32 | rows["tid"]
-    order, firsts = group([ids, rows["key"] >> _KEY_WITHOUT_CPU, *halves(rows["comm"])])
+    calls = rows["nr"].view(np.uint32).astype(np.uint64) << _32
+    calls |= rows["errno"].astype(np.uint64) << _16 | rows["abi"]
+    order, firsts = group([ids, calls, *halves(rows["comm"])])
     merged = rows[order[firsts]]
     for name in ("count", "total_ns", "off_ns", "untimed"):
         merged[name] = np.add.reduceat(rows[name][order], firsts)
