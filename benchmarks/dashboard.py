@@ -4,11 +4,14 @@
 - its CPU and memory at one refresh a second with 10,000 live (process, syscall) rows, beside the
   libbpf-tools and bcc tools that keep rows by process
 - the time of a frame at 200x60, from the sample to what is written to the terminal
+- what a full history takes with 1,000 active rows a second: memory, the time of a frame, and the
+  time until a window of all of it is shown
 """
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import re
 import select
@@ -21,7 +24,7 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import harness
@@ -33,6 +36,7 @@ from urwid.display.raw import Screen as RawScreen
 from sysdash.app import App
 from sysdash.buckets import EDGES_NS
 from sysdash.history import History
+from sysdash.keys import Command
 from sysdash.model import derive
 from sysdash.records import EVENT, ROW, Sample
 from sysdash.theme import palette
@@ -49,6 +53,9 @@ ENDED_S = 5.0
 FIRST_FRAME = Bound(1.5, 0.7)
 CPU_PERCENT = Bound(5.0, 2.0)
 FRAME_MS = Bound(30.0, 10.0)
+
+HISTORY_PROCESSES = 100
+HISTORY_MB = 64
 
 
 # --- A terminal ---
@@ -279,40 +286,149 @@ def synthetic(processes: int, seed: int) -> Sample:
     )
 
 
+@contextmanager
+def screen_for_nobody() -> Iterator[RawScreen]:
+    """A terminal's screen of which nobody sees what is written to it."""
+    with Path(os.devnull).open("w") as nowhere:
+        screen = RawScreen(output=nowhere)
+        screen.register_palette(palette("default"))
+        screen.start()
+        try:
+            yield screen
+        finally:
+            screen.stop()
+
+
+def draw(app: App, screen: RawScreen) -> Iterator[float]:
+    """Draw what there is; the times at which each part of that was done."""
+    canvas = app.root.render((COLUMNS, LINES), focus=True)
+    yield time.perf_counter()
+    screen.draw_screen((COLUMNS, LINES), canvas)
+    yield time.perf_counter()
+
+
+def frame(app: App, history: History, screen: RawScreen, sample: Sample) -> dict[str, float]:
+    """Milliseconds of each part of a frame of a new sample, and of all."""
+    laps = [time.perf_counter()]
+    snapshot = derive(sample)
+    laps.append(time.perf_counter())
+    history.append(snapshot)
+    laps.append(time.perf_counter())
+    app.refresh()
+    laps.append(time.perf_counter())
+    laps += draw(app, screen)
+    parts = dict(zip(PARTS, np.diff(laps).tolist(), strict=True))
+    return {name: 1000 * s for name, s in {"frame": laps[-1] - laps[0], **parts}.items()}
+
+
 def measure_frame(processes: int, frames: int) -> dict[str, list[float]]:
     """Milliseconds of each part of a frame and of all, each of a new sample of one second."""
     history = History()
     app = App(history)
     found: dict[str, list[float]] = {}
     samples = [synthetic(processes, seed) for seed in range(1, 6)]
-    with Path(os.devnull).open("w") as nowhere:
-        screen = RawScreen(output=nowhere)
-        screen.register_palette(palette("default"))
-        screen.start()
-        try:
-            for number in range(frames + 1):
-                harness.progress(f"frame {number} of {frames}")
-                laps = [time.perf_counter()]
-                snapshot = derive(samples[number % len(samples)])
-                laps.append(time.perf_counter())
-                history.append(snapshot)
-                app.refresh()
-                laps.append(time.perf_counter())
-                canvas = app.root.render((COLUMNS, LINES), focus=True)
-                laps.append(time.perf_counter())
-                screen.draw_screen((COLUMNS, LINES), canvas)
-                laps.append(time.perf_counter())
-                if number == 0:
-                    continue  # imports and caches
-                parts = dict(zip(PARTS, np.diff(laps).tolist(), strict=True))
-                for name, seconds in {"frame": laps[-1] - laps[0], **parts}.items():
-                    found.setdefault(name, []).append(1000 * seconds)
-        finally:
-            screen.stop()
+    with screen_for_nobody() as screen:
+        for number in range(frames + 1):
+            harness.progress(f"frame {number} of {frames}")
+            times = frame(app, history, screen, samples[number % len(samples)])
+            if number == 0:
+                continue  # imports and caches
+            for name, milliseconds in times.items():
+                found.setdefault(name, []).append(milliseconds)
     return found
 
 
-PARTS = ("derive", "update the panels", "render", "draw")
+PARTS = ("derive", "append to the history", "update the panels", "render", "draw")
+
+
+# --- A full history ---
+
+
+@dataclass
+class Remembered:
+    """What a full history takes.
+
+    Attributes:
+        seconds: how far back it goes.
+        intervals: how many it consists of.
+        counted_mb: memory by its own account, in MB.
+        grown_mb: how much more resident memory there is than with one interval.
+        times_ms: times of whole frames, of appending, and for a window of all of it.
+    """
+
+    seconds: float = 0.0
+    intervals: int = 0
+    counted_mb: float = 0.0
+    grown_mb: float = 0.0
+    times_ms: dict[str, list[float]] = field(default_factory=dict)
+
+
+def measure_history(minutes: float, rounds: int) -> Remembered:
+    """Fill a history with samples of 1,000 rows a second, as fast as it goes."""
+    history = History(max_bytes=HISTORY_MB * 1_000_000, max_s=60 * minutes)
+    app = App(history)
+    pending: list[Callable[[], None]] = []
+    app.later = lambda _, action: pending.append(action)
+    seeds = iter(range(1, 10**9))
+
+    def sample() -> Sample:
+        return synthetic(HISTORY_PROCESSES, next(seeds))
+
+    found = Remembered()
+    with screen_for_nobody() as screen:
+        frame(app, history, screen, sample())  # imports and caches
+        before_mb = _resident_mb()
+        count = max(round(60 * minutes), 1)
+        for number in range(1, count):
+            if number % 60 == 0:
+                harness.progress(f"interval {number} of {count}")
+            history.append(derive(sample()))
+        found.grown_mb = _resident_mb() - before_mb
+        for number in range(1, 5 * rounds + 1):
+            harness.progress(f"frame {number} of {5 * rounds} with a full history")
+            times = frame(app, history, screen, sample())
+            for name in ("frame", "append to the history"):
+                found.times_ms.setdefault(name, []).append(times[name])
+        for number in range(1, rounds + 1):
+            harness.progress(f"window {number} of {rounds} of a full history")
+            for name, seconds in _show_all(app, screen, pending).items():
+                found.times_ms.setdefault(name, []).append(1000 * seconds)
+    past = history.past
+    assert past is not None
+    found.seconds = past.timeline.span.length_ns / 1e9
+    found.intervals = len(past.timeline)
+    found.counted_mb = history.size / 1e6
+    return found
+
+
+def _show_all(app: App, screen: RawScreen, pending: list[Callable[[], None]]) -> dict[str, float]:
+    """Seconds until a window of the whole history is shown, and of them the longest without keys.
+
+    Drawing anew is put into ``pending`` for as long as there is more to add up.
+    """
+    began = time.perf_counter()
+    app.do(Command.PAUSE)
+    scene = app.root.scene
+    assert scene is not None
+    assert scene.timeline is not None
+    app.state.marked = scene.timeline.span
+    app.do(Command.ZOOM)
+    app.redraw()
+    *_, lap = began, *draw(app, screen)
+    longest = lap - began
+    while pending:
+        pending.pop()()
+        *_, now = draw(app, screen)
+        longest, lap = max(longest, now - lap), now
+    app.do(Command.TO_THE_PRESENT)
+    app.redraw()
+    return {"a window of all of it": lap - began, "the longest without keys": longest}
+
+
+def _resident_mb() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 # --- Output ---
@@ -322,11 +438,13 @@ def report(
     start: Mapping[str, list[float]],
     running: Mapping[str, Usage],
     absent: Mapping[str, str],
-    frame: Mapping[str, list[float]],
+    frames: Mapping[str, list[float]],
+    remembered: Remembered,
     processes: int,
 ) -> str:
-    """The three tables."""
+    """The four tables."""
     rows = processes * SYSCALLS_EACH
+    past, seconds_rows = remembered, HISTORY_PROCESSES * SYSCALLS_EACH
     lines = [
         harness.heading("The dashboard"),
         f"called as: {' '.join(command())}\n",
@@ -350,8 +468,16 @@ def report(
         "",
         harness.table(
             (f"frame at {COLUMNS}x{LINES}, {rows:,} rows", "ms", "", "must", "aim", ""),
-            [_row(n, v, 1, FRAME_MS if n == "frame" else None) for n, v in frame.items()],
+            [_row(n, v, 1, FRAME_MS if n == "frame" else None) for n, v in frames.items()],
         ),
+        "",
+        harness.table(
+            (f"full history, {seconds_rows:,} rows a second", "ms", "", "must", "aim", ""),
+            [_row(n, v, 1, FRAME_MS if n == "frame" else None) for n, v in past.times_ms.items()],
+        ),
+        f"the last {past.seconds / 60:.1f} minutes in {past.intervals} intervals",
+        f"{past.counted_mb:.1f} MB of {HISTORY_MB} by its own account",
+        f"{past.grown_mb:.1f} MB more resident memory than with one interval",
     ]
     return "\n".join(lines)
 
@@ -374,16 +500,28 @@ def run() -> None:
     parser.add_argument(
         "--seconds", type=float, default=5.0, help="to measure CPU, each round: %(default)s"
     )
+    parser.add_argument(
+        "--minutes", type=float, default=15.0, help="of the full history: %(default)s"
+    )
     args = parser.parse_args()
+    # First, while nothing else has taken memory that it could use.
+    remembered = measure_history(args.minutes, args.rounds)
     start = measure_start(args.rounds)
     running, absent = measure_running(args.processes, args.rounds, args.seconds)
-    frame = measure_frame(args.processes, 5 * args.rounds)
+    frames = measure_frame(args.processes, 5 * args.rounds)
     harness.progress("")
     if args.json:
         usage = {name: asdict(usage) for name, usage in running.items()}
-        harness.print_json("dashboard", start_s=start, running=usage, absent=absent, frame_ms=frame)
+        harness.print_json(
+            "dashboard",
+            start_s=start,
+            running=usage,
+            absent=absent,
+            frame_ms=frames,
+            history=asdict(remembered),
+        )
     else:
-        print(report(start, running, absent, frame, args.processes))
+        print(report(start, running, absent, frames, remembered, args.processes))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,7 @@ from types import MappingProxyType
 import numpy as np
 
 from sysdash import syscalls
-from sysdash.buckets import BUCKETS
-from sysdash.model import COLUMNS, OTHERS, Histograms, Snapshot, Table, aggregate
+from sysdash.model import COLUMNS, OTHERS, Histograms, Snapshot, Table, aggregate, no_histograms
 from sysdash.records import OTHER_NR
 
 _MOST_ROWS = {True: 50_000, False: 250_000}
@@ -81,7 +80,7 @@ class Accumulator:
         """Add a snapshot."""
         new = aggregate(snapshot.calls, self._by)
         if not self._timed:
-            new = replace(new, histograms=_no_histograms(len(new)))
+            new = replace(new, histograms=no_histograms(len(new)))
         self._parts.append(new)
         # Not each time: that would be to sort all rows again for a few new ones.
         if sum(map(len, self._parts[1:])) > max(len(self._parts[0]), _PENDING_ROWS):
@@ -139,7 +138,7 @@ def combine(tables: Sequence[Table]) -> Table:
     if any(len(table.histograms.source) for table in tables):
         histograms = _stacked([table.histograms for table in tables])
     else:
-        histograms = _no_histograms(sum(map(len, tables)))
+        histograms = no_histograms(sum(map(len, tables)))
     together = Table(
         by=first.by,
         interval_s=sum(table.interval_s for table in tables),
@@ -162,15 +161,6 @@ def _own(histograms: Histograms) -> Histograms:
     if not len(histograms.source):
         return histograms
     return _stacked([histograms])
-
-
-def _no_histograms(rows: int) -> Histograms:
-    """Empty histograms, which take no room."""
-    return Histograms(
-        np.zeros((0, BUCKETS), dtype=np.int64),
-        np.zeros(0, dtype=np.int64),
-        np.zeros(rows + 1, dtype=np.int64),
-    )
 
 
 def under_one_name(calls: Table, key: str) -> Table:

@@ -7,23 +7,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import urwid
 from typing_extensions import override
 
 from sysdash import units
 from sysdash.arguments import Signatures
+from sysdash.comparing import Comparing
 from sysdash.distribution import Distribution, Question, choices, most_telling, other_kind
-from sysdash.history import History, Past
+from sysdash.history import Past
 from sysdash.keys import Command, Context, find
-from sysdash.limits import MAX_PID, SMALLEST_SCREEN, SORTS
+from sysdash.limits import MAX_PID, SMALLEST_SCREEN, SORTS, SPEEDS
 from sysdash.model import Filter, Syscall
 from sysdash.panels import bars
 from sysdash.panels.base import Panel
 from sysdash.panels.calls import CallsPanel, Tell, same
 from sysdash.panels.calls import find as find_call
 from sysdash.panels.cells import Line, canvas, fill
+from sysdash.panels.comparison import ComparisonPanel
 from sysdash.panels.errors import ErrnosPanel, ErrorsPanel
+from sysdash.panels.heatmap import HeatmapPanel
 from sysdash.panels.help import HelpPanel
 from sysdash.panels.in_flight import InFlightPanel
 from sysdash.panels.latency import LatencyPanel
@@ -34,12 +38,16 @@ from sysdash.panels.story import StoryPanel
 from sysdash.panels.summary import SummaryPanel
 from sysdash.panels.table import TablePanel
 from sysdash.panels.tiles import Tile, Tiles
+from sysdash.panels.timeline import TimelinePanel
 from sysdash.panels.top import TopPanel
 from sysdash.panels.values import ValuesPanel
 from sysdash.quantity import Quantity
 from sysdash.story import Teller
+from sysdash.timeline import Window
+from sysdash.travel import Heating, Playback, Remembers, Travel
 from sysdash.ui_state import (
     INTERVALS_S,
+    REPLAY,
     Example,
     Origin,
     Page,
@@ -54,6 +62,7 @@ from sysdash.valuing import Valuing
 _SORT_HINT_S = 4.0
 _LINES_A_WHEEL_STEP = 3
 _LEAST_TYPED = 20
+_TALL, _VERY_TALL = 36, 50
 _HELP_COLUMNS = 92
 _EXAMPLES = 200
 _NOT_LIVE = "values are only counted live"
@@ -74,12 +83,23 @@ _HINTS = {
 Size = tuple[int, int]
 
 
+class Recordings(Protocol):
+    """What R starts and stops."""
+
+    @property
+    def words(self) -> str:
+        """What to say of the recording; empty while there is none. Safe text."""
+
+    def toggle(self) -> None:
+        """Start a recording, or end it. Failures are told by :attr:`words`."""
+
+
 class App:
     """The dashboard without a terminal: state, panels, and what commands do to them."""
 
     def __init__(
         self,
-        history: History,
+        history: Remembers,
         *,
         interval_s: float = 1.0,
         sort: str = "rate",
@@ -102,14 +122,16 @@ class App:
                 that come with sysdash.
             signatures: the arguments of all calls; None for those that come with sysdash.
         """
-        self.history = history
         self.state = UiState(mode=mode, limits=limits, interval_s=interval_s, sort=sort, most=most)
         self.set_interval: Callable[[float], None] = lambda _: None
         self.set_watch: Callable[[bool], None] = lambda _: None
         self.set_example: Callable[[Example | None], None] = lambda _: None
         self.valuing: Valuing | None = None
         self.later: Callable[[float, Callable[[], None]], None] = lambda *_: None
-        self._past: Past | None = None
+        self.recordings: Recordings | None = None
+        self._travel = Travel(history, self.state, self._do_later, self.redraw)
+        self._heating = Heating(self._do_later, self.redraw)
+        self._comparing = Comparing(self._do_later, self.redraw)
         self._sort_hints = 0
         self._watching = False
         self._asked: Example | None = None
@@ -123,6 +145,8 @@ class App:
         tell = tell or Teller(self._signatures).tell
         self.top = TopPanel(state)
         self.latency = LatencyPanel(state)
+        self.heatmap = HeatmapPanel(state)
+        self.timeline = TimelinePanel(state)
         self.slow = SlowPanel(state, tell)
         self.summary = SummaryPanel(state)
         self.callers = CallersPanel(state)
@@ -130,6 +154,7 @@ class App:
         self.errnos = ErrnosPanel(state)
         self.processes = ProcessesPanel(state)
         self.errors = ErrorsPanel(state)
+        self.comparison = ComparisonPanel(state)
         self.in_flight = InFlightPanel(state, tell)
         stacks = Stacks(self._do_later, self.redraw)
         self.story = StoryPanel(state, tell, stacks)
@@ -137,6 +162,8 @@ class App:
         self._origin_of: CallsPanel = self.slow
         self.help = HelpPanel(state)
         self._focus: dict[object, Panel] = {}
+        self._dragged: Panel | None = None
+        self._pressed_ns: int | None = None
         self.root = Root(self)
 
     def _do_later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -144,10 +171,22 @@ class App:
 
     # --- Data ---
 
+    @property
+    def playback(self) -> Playback | None:
+        """The player, where a recording is on show."""
+        return self._travel.playback
+
+    @playback.setter
+    def playback(self, player: Playback) -> None:
+        self._travel.playback = player
+        self.state.speed = player.speed
+
     def refresh(self) -> None:
         """Show the newest data, unless the picture is paused."""
-        if not self.state.paused:
-            self._past = self.history.past
+        # First: at the end of a recording, what is on show by then is its last interval.
+        stands = self.playback is not None and not self.playback.playing
+        self._travel.refresh()
+        self.state.paused = self.state.paused or stands
         self.redraw()
 
     @property
@@ -157,25 +196,57 @@ class App:
         asked = values is not None and question is not None and values.question == question
         if values is not None and asked and values.behind:
             return True
+        if self._travel.outdated:
+            return True
         if self.state.paused:
             return False
-        if self._past is not self.history.past:
-            return True
         return values is not None and asked and values.answer != self.state.values
 
     def redraw(self) -> None:
         """Draw what is known anew, after data or choices have changed."""
-        past = self._past
-        self.root.scene = scene(past, self.state.filter, self.root.scene) if past else None
+        if self.recordings is not None:
+            self.state.recording = self.recordings.words
+        past = self._travel.past()
+        self.root.scene = self._scene(past) if past else None
+        if past and self.state.page is Page.COMPARISON:
+            self._compare(past)
         self._take_examples(past)
         self._take_values()
         # The list behind a story goes on: its next call may be newer than the story.
         behind = [self._story_of] if self.state.story else []
         for panel in [*self.panels(), *behind]:
             panel.update(self.root.scene, self.state)
+        self.timeline.update(self.root.scene, self.state)
         self._say_place()
         self._watch()
         self.root.invalidate()
+
+    def _scene(self, past: Past) -> Scene:
+        state, strip, heat = self.state, self._travel.strip, None
+        if self._heated and state.syscall is not None:
+            errno = state.errno if state.detail else None
+            heat = self._heating.heat(past, state.syscall, state.filter, errno, strip)
+        return scene(
+            past,
+            state.filter,
+            self.root.scene,
+            strip=strip,
+            timeline=self._travel.timeline,
+            heat=heat,
+        )
+
+    def _compare(self, past: Past) -> None:
+        state = self.state
+        if state.compared is not None:
+            present = self._travel.present(state.compared)
+            state.comparison = self._comparing.comparison(
+                past, state.filter, state.compared, present
+            )
+
+    @property
+    def _heated(self) -> bool:
+        """Whether the heatmap is on show."""
+        return self.heatmap in self.panels()
 
     def _say_place(self) -> None:
         """Have a story say which of how many its call is."""
@@ -241,16 +312,19 @@ class App:
         """The panels of the current view, in the order of Tab."""
         if self.state.story:
             return [self.story]
+        middle = self.heatmap if self.state.heatmap else self.latency
         if self.state.detail:
             main = self.values if self.state.by_value else self.callers
-            return [main, self.errnos, self.latency, self.slow]
+            return [main, self.errnos, middle, self.slow]
         if self.state.page is Page.PROCESSES:
             return [self.processes, self.summary]
         if self.state.page is Page.IN_FLIGHT:
             return [self.in_flight, self.summary]
         if self.state.page is Page.ERRORS:
             return [self.errors, self.summary]
-        return [self.top, self.summary, self.latency, self.slow]
+        if self.state.page is Page.COMPARISON:
+            return [self.comparison, self.summary]
+        return [self.top, self.summary, middle, self.slow]
 
     @property
     def _where(self) -> object:
@@ -272,6 +346,23 @@ class App:
 
     def arrangement(self, columns: int, rows: int) -> list[Tile]:
         """Where the current view's panels go in a body of this size."""
+        strip = self._strip_rows(rows)
+        if not strip:
+            return self._tiles(columns, rows)
+        above = rows - strip - 1
+        box = (1, above, columns - 2, strip)
+        return [*self._tiles(columns, above), Tile(self.timeline, box)]
+
+    def _strip_rows(self, rows: int) -> int:
+        """The height of the timeline inside its borders; 0 where there is none."""
+        state = self.state
+        if state.story:
+            return 0
+        if state.paused or state.mode == REPLAY:
+            return 2 if rows < _TALL else 4 if rows < _VERY_TALL else 6
+        return 0 if rows < _TALL else 3
+
+    def _tiles(self, columns: int, rows: int) -> list[Tile]:
         side = 18 if columns < 72 else 20 if columns < 110 else 26 if columns < 170 else 32
         left = columns - side - 3
         panels = self.panels()
@@ -285,7 +376,9 @@ class App:
             ]
         free = rows - 4
         slow = max(2, round(free * 0.18))
-        latency = min(max(3, round(free * 0.28)), 20)
+        # Latency over time needs room, and has no headings to say it all.
+        share, most = (0.42, 24) if self.state.heatmap else (0.28, 20)
+        latency = min(max(3, round(free * share)), most)
         top = free - slow - latency
         main, beside, middle, bottom = panels
         return [
@@ -350,10 +443,24 @@ class App:
             case Command.CLEAR_FILTERS:
                 self.show(Filter())
             case Command.PAUSE:
-                state.paused = True
+                self._travel.pause()
             case Command.RESUME:
-                state.paused = False
-                self._past = self.history.past
+                self._travel.resume()
+            case Command.TO_THE_PRESENT:
+                self._travel.to_the_present()
+            case _ if self._travels(command):
+                pass
+            case Command.MARK:
+                self._mark()
+            case Command.COMPARE if state.compared is not None:
+                self._go_to_page(Page.COMPARISON)
+            case Command.HEAT:
+                state.heatmap = not state.heatmap
+            case Command.RECORD:
+                if self.recordings is not None:
+                    self.recordings.toggle()
+            case Command.PLAY_FASTER | Command.PLAY_SLOWER if self.playback is not None:
+                self._change_speed(2 if command is Command.PLAY_FASTER else 0.5)
             case Command.NEXT_PANEL:
                 self._next_panel()
             case Command.NEXT_VIEW:
@@ -407,6 +514,48 @@ class App:
                 (self.help if state.help else self.focused).command(command)
         self.redraw()
 
+    def _travels(self, command: Command) -> bool:
+        """Do a command that moves in time; False if it does not."""
+        travel, heatmap = self._travel, self.heatmap
+        if self.focused is heatmap and heatmap.command(command):
+            return True
+        match command:
+            case Command.EARLIER:
+                travel.move(-1)
+            case Command.LATER:
+                travel.move(1)
+            case Command.MUCH_EARLIER:
+                travel.move_far(-1)
+            case Command.MUCH_LATER:
+                travel.move_far(1)
+            case Command.WINDOW_START:
+                travel.begin_window()
+            case Command.WINDOW_END:
+                travel.end_window()
+            case Command.EXTEND_EARLIER:
+                travel.extend(-1)
+            case Command.EXTEND_LATER:
+                travel.extend(1)
+            case Command.ZOOM:
+                travel.zoom()
+            case Command.ZOOM_OUT:
+                travel.zoom_out()
+            case Command.ZOOM_REGION if heatmap.region is not None:
+                region = heatmap.region
+                heatmap.drop()
+                travel.zoom(region.window, (region.low_ns, region.high_ns))
+            case Command.DROP_REGION:
+                heatmap.drop()
+            case _:
+                return False
+        return True
+
+    def _change_speed(self, factor: float) -> None:
+        assert self.playback is not None
+        low, high = SPEEDS
+        self.state.speed = min(max(self.state.speed * factor, low), high)
+        self.playback.speed = self.state.speed
+
     def _sort(self, sort: str) -> None:
         self.state.sort = sort
         self._to_the_top()
@@ -446,10 +595,21 @@ class App:
         self.focus(panels[(panels.index(self.focused) + 1) % len(panels)])
 
     def _next_view(self) -> None:
-        pages = list(Page)
+        pages = [page for page in Page if page is not Page.COMPARISON]
+        now = self.state.page
+        self._go_to_page(pages[(pages.index(now) + 1) % len(pages)] if now in pages else pages[0])
+
+    def _go_to_page(self, page: Page) -> None:
         self.state.story = None
         self._close_syscall()
-        self.state.page = pages[(pages.index(self.state.page) + 1) % len(pages)]
+        self.state.page = page
+
+    def _mark(self) -> None:
+        """Mark what was chosen, and show what has changed since."""
+        chosen = self._travel.chosen
+        if chosen is not None:
+            self.state.compared, self.state.marked, self.state.comparison = chosen, None, None
+            self._go_to_page(Page.COMPARISON)
 
     def _change_interval(self, chosen: Sequence[float]) -> None:
         for interval_s in chosen:
@@ -485,7 +645,9 @@ class App:
         panel = self.top if self.focused is self.slow else self.focused
         if not isinstance(panel, TablePanel) or not panel.selection_on_show:
             return
-        if panel is self.errors and self.errors.selected:
+        if panel is self.comparison and self.comparison.selected_syscall:
+            self._open_syscall(self.comparison.selected_syscall)
+        elif panel is self.errors and self.errors.selected:
             nr, abi, errno, _ = self.errors.selected
             self._open_syscall(Syscall(nr, abi), errno)
         elif state.syscall is not None:
@@ -604,14 +766,23 @@ class App:
 
     def mouse(self, event: str, button: int, column: int, row: int) -> bool:
         """A mouse event in the body; False if it means nothing here."""
-        if not event.startswith("mouse press"):
+        pressed = event.startswith("mouse press")
+        if not pressed and not (event.startswith("mouse drag") and self._dragged):
             return False
         tile = self.root.tiles.tile_at(column, row)
+        if pressed:
+            self._dragged = tile.panel if tile and button == 1 else None
+        elif tile is None or tile.panel is not self._dragged:
+            return False
         if tile is None:
             return False
         self.state.pinned = True
         x, y, _, _ = tile.box
-        if button == 1:
+        if not pressed:
+            self._drag(tile.panel, column - x, row - y)
+        elif tile.panel is self.timeline:
+            self._click_timeline(button, column - x)
+        elif button == 1:
             self.focus(tile.panel)
             if row >= y:
                 tile.panel.click(column - x, row - y)
@@ -621,6 +792,34 @@ class App:
             return False
         self.redraw()
         return True
+
+    def _click_timeline(self, button: int, column: int) -> None:
+        """Move the cursor; into the window that is set: zoom. The wheel zooms too."""
+        at_ns, marked = self.timeline.time_at(column), self.state.marked
+        if button == 1 and at_ns is not None:
+            self._pressed_ns = at_ns
+            if marked is not None and marked.holds(at_ns):
+                self._travel.zoom()
+            else:
+                self.state.marked = None
+                self._travel.go_to(at_ns)
+        elif button in (3, 5):
+            self._travel.zoom_out()
+        elif button == 4 and at_ns is not None:
+            strip = self._travel.strip
+            half_ns = strip.length_ns // 4
+            self._travel.go_to(at_ns)
+            self._travel.zoom(Window(at_ns - half_ns, at_ns + half_ns))
+
+    def _drag(self, panel: Panel, column: int, row: int) -> None:
+        """With the button held: a window in the timeline, a region in the heatmap."""
+        if panel is self.heatmap:
+            self.heatmap.drag(column, row)
+        elif panel is self.timeline:
+            at_ns = self.timeline.time_at(column, nearest=True)
+            if at_ns is not None and self._pressed_ns is not None:
+                self._travel.go_to(at_ns)
+                self._travel.mark(self._pressed_ns, at_ns)
 
 
 def _pid(text: str) -> int:

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -130,7 +131,7 @@ class Collector:
             source.watch_in_flight = self.watch_in_flight
             if source.example != self.example:
                 source.example = self.example
-            snapshot = derive(source.read(), lost)
+            snapshot = derive(replace(source.read(), lost_before=lost), lost)
             lost = snapshot.lost
             longest_s = math.inf
             self._publish(snapshot)

@@ -1,4 +1,4 @@
-"""What the dashboard remembers: the newest snapshot, the counts behind sparklines, slow calls.
+"""What is remembered: intervals, packed, their slow calls, and the counts behind sparklines.
 
 One thread appends, others read. Everything that is published is immutable and reachable from one
 reference, :attr:`History.past`, which is replaced as a whole: readers need no lock, and whoever
@@ -7,15 +7,23 @@ keeps an old reference (a paused dashboard) keeps a consistent picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import threading
+from collections import OrderedDict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from sysdash.columns import Columns, added_up, bounded, without_histograms
 from sysdash.grouping import Words, group, halves
-from sysdash.model import Filter, SlowCall, Snapshot, Table
+from sysdash.model import Filter, SlowCall, Snapshot, Table, derive, table_of_columns
+from sysdash.packing import Packed, pack, pack_together, together, unpack_rest, unpack_rows
+from sysdash.records import Sample
+from sysdash.timeline import Timeline, Window
 
 SyscallKey = tuple[int, int]
 """A syscall as (number, ABI code): what :class:`sysdash.model.Syscall` holds, cheap to look up."""
@@ -24,6 +32,31 @@ Ints = npt.NDArray[np.int64]
 
 _SYSCALL_BYTES = 250
 """What a key and a rate of one syscall take as Python objects, measured with CPython 3.11."""
+
+_STEP_BYTES = 500
+_SLOW_BYTES = 1200
+"""The same of an interval and of a slow call, beside what they keep of bytes."""
+
+_MOST_COUNTS = 240
+"""Intervals whose counts are kept: more than a sparkline has columns."""
+
+_AT_ONCE = 4
+"""Intervals that become one where memory is short."""
+
+_MOST_LEVELS = 5
+"""How often: of seconds become intervals of 17 minutes at the most."""
+
+_LONGEST_KEPT = 10
+"""Slow calls of an interval that are kept where there is no room for all of them."""
+
+_PENDING_ROWS = 40_000
+"""Rows that are waited for before they are added up."""
+
+_MOST_ROWS = 50_000
+"""Rows of a window; of more, the rarest become calls of no process."""
+
+_MOST_SLOW_OF_WINDOW = 10_000
+"""Slow calls of a window that are listed, the newest."""
 
 
 def _starts(*columns: npt.NDArray[np.integer]) -> Ints:
@@ -127,19 +160,58 @@ class Counts:
         }
 
 
-@dataclass(frozen=True)
+class Steps(Protocol):
+    """The intervals of the past, oldest first, as they were at one moment; never changed.
+
+    Any thread may read them.
+    """
+
+    @property
+    def timeline(self) -> Timeline:
+        """When they were, and how much happened in each."""
+
+    def rows(self, place: int) -> Columns:
+        """The rows of one of them."""
+
+    def rest(self, place: int) -> Sample:
+        """All else of it that was collected, but for slow calls."""
+
+    def slow(self, place: int) -> tuple[SlowCall, ...]:
+        """Its slow calls, in the order in which they ended."""
+
+    def counts(self, place: int) -> Counts:
+        """Its counts alone."""
+
+
+@dataclass(frozen=True, eq=False)
 class Past:
-    """The history at one moment; never changed.
+    """The past up to a moment, or a window of it; never changed.
 
     Attributes:
-        snapshot: the newest interval, whole.
-        counts: the counts of the last intervals, oldest first; the last one is ``snapshot``'s.
-        slow: the last slow calls, newest first.
+        snapshot: what is on show: the newest interval, or all of the window's as one.
+        slow: the last slow calls, or those in the window; newest first.
+        steps: the intervals that are known.
+        place: the one that is the newest, or the window's last.
+        keep_slow: slow calls that are listed at the most.
+        window: the window; None where it is one interval as it was seen live.
     """
 
     snapshot: Snapshot
-    counts: tuple[Counts, ...] = field(repr=False)
     slow: tuple[SlowCall, ...] = field(repr=False)
+    steps: Steps = field(repr=False)
+    place: int
+    keep_slow: int
+    window: Window | None = None
+
+    @property
+    def timeline(self) -> Timeline:
+        """All intervals that are known, those after the moment too."""
+        return self.steps.timeline
+
+    @property
+    def time_ns(self) -> int:
+        """The moment at which it ends, as :attr:`timeline` has it."""
+        return int(self.timeline.end_ns[self.place])
 
     def rates(self, shown: Filter, points: int) -> list[Mapping[SyscallKey, float]]:
         """Calls per second by syscall under a filter, in the last ``points`` intervals.
@@ -147,49 +219,276 @@ class Past:
         Oldest first, and fewer than ``points`` while there are no more.
         """
         verdicts = Verdicts(shown)
-        chosen = self.counts[-points:] if points > 0 else ()
-        return [counts.rates(shown, verdicts) for counts in chosen]
+        places = range(max(self.place + 1 - points, 0), self.place + 1) if points > 0 else ()
+        return [self.steps.counts(place).rates(shown, verdicts) for place in places]
+
+    def at(self, place: int) -> Past:
+        """The past as it was seen at the end of one of the intervals."""
+        if self.window is not None:
+            return past_at(self.steps, place, self.keep_slow)
+        if place == self.place:
+            return self
+        return past_at(self.steps, place, self.keep_slow, self if place == self.place + 1 else None)
+
+    def over(self, window: Window) -> Generator[float, None, Past]:
+        """The intervals that end in a window as one, which may take a while.
+
+        Where none does, the one that is nearest to its end.
+
+        Yields:
+            How much of it is done, from 0 to 1.
+
+        Returns:
+            The past with the sum as its snapshot: counts and histograms added up, rates over its
+            length, the slow calls in it, the calls in flight at its end.
+        """
+        steps, timeline = self.steps, self.timeline
+        places = timeline.inside(window) or range(0)
+        if not len(places):
+            place = timeline.at(window.end_ns)
+            places = range(place, place + 1)
+        parts: list[Columns] = []
+        rests: list[Sample] = []
+        folded = 0
+        for done, place in enumerate(places):
+            parts.append(steps.rows(place))
+            rests.append(steps.rest(place))
+            if len(parts) > 1 and sum(map(len, parts)) > _PENDING_ROWS + 2 * len(parts[0]):
+                merged, lost = bounded(added_up(parts), _MOST_ROWS)
+                parts, folded = [merged], folded + lost
+            yield done / len(places)
+        merged, lost = bounded(added_up(parts), _MOST_ROWS)
+        rest = together(rests, folded + lost)
+        told = derive(rest, rest.lost_before)
+        slow = self._slow_of(places)
+        # Those that were listed then, and those that were not.
+        happened = int(timeline.slow[places.start : places.stop].sum()) + told.unlisted
+        return replace(
+            self,
+            snapshot=replace(
+                told,
+                calls=table_of_columns(merged, told.interval_s),
+                slow=slow,
+                unlisted=happened - len(slow),
+                sample=None,
+            ),
+            slow=slow[::-1],
+            place=places[-1],
+            window=timeline.whole(window),
+        )
+
+    def _slow_of(self, places: range) -> tuple[SlowCall, ...]:
+        """The last slow calls of some intervals, in the order in which they ended."""
+        newest_first: list[SlowCall] = []
+        for place in reversed(places):
+            if len(newest_first) >= _MOST_SLOW_OF_WINDOW:
+                break
+            newest_first += reversed(self.steps.slow(place))
+        return tuple(reversed(newest_first[:_MOST_SLOW_OF_WINDOW]))
+
+
+def past_at(steps: Steps, place: int, keep_slow: int, before: Past | None = None) -> Past:
+    """The past as it was seen at the end of one of the intervals.
+
+    Args:
+        steps: the intervals.
+        place: which one.
+        keep_slow: slow calls that are listed at the most.
+        before: the same of the interval before it, if that is known.
+    """
+    rest = steps.rest(place)
+    told = derive(rest, rest.lost_before)
+    now = steps.slow(place)
+    slow = [*reversed(now), *(before.slow if before else ())]
+    for earlier in range(place - 1, -1, -1):
+        if before or len(slow) >= keep_slow:
+            break
+        if steps.timeline.slow[earlier]:
+            slow += reversed(steps.slow(earlier))
+    return Past(
+        snapshot=replace(
+            told,
+            calls=table_of_columns(steps.rows(place), told.interval_s),
+            slow=now,
+            unlisted=int(steps.timeline.slow[place]) + told.unlisted - len(now),
+            sample=None,
+        ),
+        slow=tuple(slow[:keep_slow]),
+        steps=steps,
+        place=place,
+        keep_slow=keep_slow,
+    )
+
+
+# --- The live history ---
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """One interval, or several that were added up.
+
+    Attributes:
+        packed: all but its slow calls.
+        slow: its slow calls, as far as they are still there.
+        slow_bytes: memory that ``slow`` takes, roughly.
+        level: how often its like were added up.
+        end_ns: wall clock at its end, but later than the one before it.
+    """
+
+    packed: Packed
+    slow: tuple[SlowCall, ...]
+    slow_bytes: int
+    level: int
+    end_ns: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory, roughly."""
+        return _STEP_BYTES + len(self.packed.body) + self.slow_bytes
+
+
+def _bytes_of(calls: Sequence[SlowCall]) -> int:
+    return sum(_SLOW_BYTES + call.detail.held for call in calls)
+
+
+class _CountsKept:
+    """The counts of the last intervals that were asked for, within a bound of memory."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[int, Counts] = OrderedDict()
+        self._size = 0
+
+    def add(self, end_ns: int, counts: Counts) -> None:
+        with self._lock:
+            if end_ns in self._kept:
+                return
+            self._kept[end_ns] = counts
+            self._size += counts.size
+            while len(self._kept) > 1 and (
+                self._size > self._most_bytes or len(self._kept) > _MOST_COUNTS
+            ):
+                _, oldest = self._kept.popitem(last=False)
+                self._size -= oldest.size
+
+    def get(self, end_ns: int) -> Counts | None:
+        with self._lock:
+            found = self._kept.get(end_ns)
+            if found is not None:
+                self._kept.move_to_end(end_ns)
+            return found
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+
+class _LiveSteps:
+    """The intervals of a live history."""
+
+    def __init__(self, steps: tuple[_Step, ...], counts: _CountsKept) -> None:
+        self._steps = steps
+        self._counts = counts
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        of = [
+            (s.end_ns, s.packed.interval_ns, s.packed.calls, s.packed.errors, s.packed.slow)
+            for s in self._steps
+        ]
+        return Timeline(*np.array(of, dtype=np.int64).reshape(-1, 5).T)
+
+    def rows(self, place: int) -> Columns:
+        return unpack_rows(self._steps[place].packed)
+
+    def rest(self, place: int) -> Sample:
+        return unpack_rest(self._steps[place].packed)
+
+    def slow(self, place: int) -> tuple[SlowCall, ...]:
+        return self._steps[place].slow
+
+    def counts(self, place: int) -> Counts:
+        step = self._steps[place]
+        found = self._counts.get(step.end_ns)
+        if found is None:
+            found = counts_of(self, place)
+            self._counts.add(step.end_ns, found)
+        return found
+
+
+def counts_of(steps: Steps, place: int) -> Counts:
+    """The counts of an interval, from its rows."""
+    length_s = int(steps.timeline.length_ns[place]) / 1e9
+    table = table_of_columns(without_histograms(steps.rows(place)), length_s)
+    return Counts(int(steps.timeline.end_ns[place]), table)
 
 
 class History:
-    """The last intervals and slow calls, bounded by number and, for the intervals, by memory."""
+    """The last intervals and slow calls, bounded by time and by memory.
+
+    Where memory is short, the oldest intervals are added up to longer ones, and at last forgotten.
+    """
 
     def __init__(
-        self, keep_snapshots: int = 120, keep_slow: int = 500, max_bytes: int = 64_000_000
+        self, keep_slow: int = 500, max_bytes: int = 64_000_000, max_s: float = 900.0
     ) -> None:
         """Keep nothing yet.
 
         Args:
-            keep_snapshots: intervals whose counts are kept, at least 1.
-            keep_slow: slow calls that are kept.
-            max_bytes: memory for the counts, which are fewer intervals where many processes make
-                many different calls. The last interval is kept whatever it takes.
+            keep_slow: slow calls that are listed at the most.
+            max_bytes: memory for it all. The last interval is kept whatever it takes.
+            max_s: how far back it goes at the most, in seconds.
         """
-        if keep_snapshots < 1 or keep_slow < 0:
-            raise ValueError(
-                "a history keeps at least one snapshot and no negative number of calls"
-            )
-        self._keep_snapshots = keep_snapshots
+        if keep_slow < 0:
+            raise ValueError("a history keeps no negative number of calls")
         self._keep_slow = keep_slow
         self._max_bytes = max_bytes
+        self._max_ns = int(max_s * 1e9)
+        self._counts = _CountsKept(max_bytes // 4)
+        self._steps: tuple[_Step, ...] = ()
         self._past: Past | None = None
 
-    def append(self, snapshot: Snapshot) -> None:
-        """Add the newest interval. Only one thread may call this."""
+    def append(self, snapshot: Snapshot) -> Packed:
+        """Add the newest interval, and return it packed. Only one thread may call this."""
+        assert snapshot.sample is not None, "the sum of several intervals is none"
         before = self._past
-        counts = before.counts if before else ()
+        last_ns = self._steps[-1].end_ns if self._steps else 0
+        step = _Step(
+            packed=pack(snapshot.sample),
+            slow=snapshot.slow,
+            slow_bytes=_bytes_of(snapshot.slow),
+            level=0,
+            # The machine's clock may be set back.
+            end_ns=max(snapshot.time_ns, last_ns + 1),
+        )
+        self._counts.add(step.end_ns, Counts(step.end_ns, snapshot.calls))
+        self._steps = self._fitting((*self._steps, step))
         slow = before.slow if before else ()
         self._past = Past(
             snapshot=snapshot,
-            counts=self._kept((*counts, Counts(snapshot.time_ns, snapshot.calls))),
             slow=(*reversed(snapshot.slow), *slow)[: self._keep_slow],
+            steps=_LiveSteps(self._steps, self._counts),
+            place=len(self._steps) - 1,
+            keep_slow=self._keep_slow,
         )
+        return step.packed
 
-    def _kept(self, counts: tuple[Counts, ...]) -> tuple[Counts, ...]:
-        newest_first = counts[: -self._keep_snapshots - 1 : -1]
-        sizes = accumulate(each.size for each in newest_first)
-        fitting = sum(size <= self._max_bytes for size in sizes)
-        return counts[-max(fitting, 1) :]
+    def _fitting(self, steps: tuple[_Step, ...]) -> tuple[_Step, ...]:
+        oldest_ns = steps[-1].end_ns - self._max_ns
+        steps = steps[next(i for i, step in enumerate(steps) if step.end_ns > oldest_ns) :]
+        steps = _with_fewer_slow(steps, self._max_bytes // 4)
+        room = self._max_bytes - self._counts.size
+        if sum(step.size for step in steps) > room:
+            steps = _coarser(steps)
+        sizes = list(accumulate(step.size for step in reversed(steps)))
+        fitting = sum(size <= room for size in sizes)
+        return steps[-max(fitting, 1) :]
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, roughly."""
+        return self._counts.size + sum(step.size for step in self._steps)
 
     @property
     def past(self) -> Past | None:
@@ -207,3 +506,43 @@ class History:
         """The last slow calls, newest first."""
         past = self._past
         return past.slow if past else ()
+
+
+def _with_fewer_slow(steps: tuple[_Step, ...], most_bytes: int) -> tuple[_Step, ...]:
+    """The same intervals without slow calls of the oldest, where these take too much memory."""
+    total = sum(step.slow_bytes for step in steps)
+    if total <= most_bytes:
+        return steps
+    changed = list(steps)
+    # First all but the longest of the oldest go, then those.
+    for keep in (_LONGEST_KEPT, 0):
+        for i, step in enumerate(changed):
+            if total <= most_bytes or i == len(changed) - 1:
+                return tuple(changed)
+            if len(step.slow) > keep:
+                longest = sorted(step.slow, key=lambda call: -call.duration_ns)[:keep]
+                kept = tuple(call for call in step.slow if any(call is each for each in longest))
+                changed[i] = replace(
+                    step,
+                    slow=kept,
+                    slow_bytes=_bytes_of(kept),
+                )
+                total += changed[i].slow_bytes - step.slow_bytes
+    return tuple(changed)
+
+
+def _coarser(steps: tuple[_Step, ...]) -> tuple[_Step, ...]:
+    """The same time in fewer intervals: the oldest few that are equally fine become one."""
+    levels = [step.level for step in steps]
+    for begin in range(len(steps) - _AT_ONCE):
+        some = steps[begin : begin + _AT_ONCE]
+        if len(set(levels[begin : begin + _AT_ONCE])) == 1 and some[0].level < _MOST_LEVELS:
+            merged = _Step(
+                packed=pack_together([step.packed for step in some]),
+                slow=tuple(call for step in some for call in step.slow),
+                slow_bytes=sum(step.slow_bytes for step in some),
+                level=some[0].level + 1,
+                end_ns=some[-1].end_ns,
+            )
+            return (*steps[:begin], merged, *steps[begin + _AT_ONCE :])
+    return steps

@@ -31,8 +31,13 @@ class Context(Enum):
     PROCESSES = "processes"
     IN_FLIGHT = "in-flight calls"
     ERRORS = "errors"
+    COMPARISON = "changes"
+    HEATMAP = "the heatmap"
+    REGION = "the heatmap, with a region"
     LIVE = "running"
+    REPLAY = "replay"
     PAUSED = "paused"
+    ZOOMED = "zoomed in"
     SORTED = "dashboard, one syscall, processes"
     FILTERED = "with a filter"
     SORTING = "right after s"
@@ -74,6 +79,27 @@ class Command(Enum):
     CLEAR_FILTERS = auto()
     PAUSE = auto()
     RESUME = auto()
+    EARLIER = auto()
+    LATER = auto()
+    MUCH_EARLIER = auto()
+    MUCH_LATER = auto()
+    WINDOW_START = auto()
+    WINDOW_END = auto()
+    EXTEND_EARLIER = auto()
+    EXTEND_LATER = auto()
+    EXTEND_UP = auto()
+    EXTEND_DOWN = auto()
+    ZOOM = auto()
+    ZOOM_OUT = auto()
+    ZOOM_REGION = auto()
+    DROP_REGION = auto()
+    TO_THE_PRESENT = auto()
+    HEAT = auto()
+    MARK = auto()
+    COMPARE = auto()
+    RECORD = auto()
+    PLAY_FASTER = auto()
+    PLAY_SLOWER = auto()
     NEXT_PANEL = auto()
     NEXT_VIEW = auto()
     SLOWER = auto()
@@ -348,7 +374,107 @@ BINDINGS: tuple[Binding, ...] = (
         "pause",
         65,
     ),
-    Binding((" ",), Command.RESUME, Context.PAUSED, "go on with the newest", "go on", 90),
+    Binding(
+        (" ",),
+        Command.RESUME,
+        Context.PAUSED,
+        "go on with the newest; in a replay, from the cursor",
+        "go on",
+        90,
+    ),
+    Binding(
+        ("esc",),
+        Command.TO_THE_PRESENT,
+        Context.PAUSED,
+        "back to the newest; in a replay, out of the window",
+        "live",
+        79,
+    ),
+    Binding(
+        ("left",),
+        Command.EARLIER,
+        _LISTS,
+        "back in time: pauses, and moves the cursor to the interval before",
+        "earlier",
+        30,
+    ),
+    Binding(("right",), Command.LATER, _LISTS, "the cursor to the next interval", "later", 30),
+    Binding(("<", "ctrl left"), Command.MUCH_EARLIER, _LISTS, "the cursor far back"),
+    Binding((">", "ctrl right"), Command.MUCH_LATER, _LISTS, "the cursor far on"),
+    Binding(
+        ("[",), Command.WINDOW_START, Context.PAUSED, "the window begins at the cursor", "begin", 47
+    ),
+    Binding(("]",), Command.WINDOW_END, Context.PAUSED, "the window ends at the cursor", "end", 46),
+    Binding(
+        ("shift left",),
+        Command.EXTEND_EARLIER,
+        Context.PAUSED,
+        "move the cursor back, and have the window end or begin there",
+    ),
+    Binding(("shift right",), Command.EXTEND_LATER, Context.PAUSED, "the same, on"),
+    Binding(
+        ("z",),
+        Command.ZOOM,
+        Context.PAUSED,
+        "zoom into the window: every panel shows it; without one, the minute up to the cursor",
+        "zoom",
+        64,
+    ),
+    Binding(
+        ("z",),
+        Command.ZOOM,
+        Context.LIVE,
+        "pause, and zoom into the last minute",
+        "zoom",
+        54,
+    ),
+    Binding(("Z",), Command.ZOOM_OUT, Context.ZOOMED, "zoom out, to the cursor", "out", 66),
+    Binding(
+        ("H", "f12"),
+        Command.HEAT,
+        _LISTS,
+        "heatmap of the selected syscall's latency over time, in place of the histogram",
+        "heat",
+        45,
+    ),
+    Binding(
+        ("enter", "z"),
+        Command.ZOOM_REGION,
+        Context.HEATMAP,
+        "zoom to the cell or region, and list the slow calls in it",
+        "zoom",
+        72,
+    ),
+    Binding(("left",), Command.EARLIER, Context.HEATMAP, "move the cell to the left"),
+    Binding(("right",), Command.LATER, Context.HEATMAP, "move the cell to the right"),
+    Binding(("shift left",), Command.EXTEND_EARLIER, Context.HEATMAP, "extend the region"),
+    Binding(("shift right",), Command.EXTEND_LATER, Context.HEATMAP, "extend the region"),
+    Binding(("shift up",), Command.EXTEND_UP, Context.HEATMAP, "extend the region"),
+    Binding(("shift down",), Command.EXTEND_DOWN, Context.HEATMAP, "extend the region"),
+    Binding(
+        ("esc",), Command.DROP_REGION, Context.REGION, "drop the region and the cell", "drop", 83
+    ),
+    Binding(
+        ("m",),
+        Command.MARK,
+        _LISTS,
+        "mark the window, or the last minute, and compare the present with it",
+        "compare",
+        40,
+    ),
+    Binding(("M",), Command.COMPARE, _LISTS, "compare with what is marked already"),
+    Binding(
+        ("esc", "backspace"),
+        Command.BACK,
+        Context.COMPARISON,
+        "back to the dashboard",
+        "back",
+        80,
+    ),
+    Binding(("enter",), Command.OPEN, Context.COMPARISON, "into the selected syscall", "open", 70),
+    Binding(("R",), Command.RECORD, _LISTS, "start or stop recording", "record", 25),
+    Binding(("+",), Command.PLAY_FASTER, Context.REPLAY, "play faster, twice", "faster", 44),
+    Binding(("-",), Command.PLAY_SLOWER, Context.REPLAY, "play slower, half as fast", "slower", 43),
     Binding(("tab",), Command.NEXT_PANEL, _A, "next panel", "panel", 20),
     Binding(
         ("v", "f2"),
@@ -395,6 +521,14 @@ _LABELS = {
     " ": "Space",
     "tab": "Tab",
     "shift tab": "Shift-Tab",
+    "left": "←",
+    "right": "→",
+    "shift left": "Shift-←",
+    "shift right": "Shift-→",
+    "shift up": "Shift-↑",
+    "shift down": "Shift-↓",
+    "ctrl left": "Ctrl-←",
+    "ctrl right": "Ctrl-→",
     "ctrl l": "Ctrl-L",
     "ctrl u": "Ctrl-U",
 }
@@ -407,12 +541,15 @@ def label(key: str) -> str:
     return key.upper() if len(key) > 1 and key.startswith("f") else key
 
 
+_BY_KEY = {(binding.context, key): binding for binding in BINDINGS for key in binding.keys}
+
+
 def find(key: str, contexts: Iterable[Context]) -> Binding | None:
     """What a key does now; the first context of ``contexts`` that knows it decides."""
     for context in contexts:
-        for binding in BINDINGS:
-            if binding.context is context and key in binding.keys:
-                return binding
+        binding = _BY_KEY.get((context, key))
+        if binding is not None:
+            return binding
     return None
 
 

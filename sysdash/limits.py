@@ -11,6 +11,9 @@ SORTS = ("rate", "latency", "total")
 INTERVAL_S = (0.1, 10.0)
 """The shortest and the longest refresh interval."""
 
+SPEEDS = (0.125, 1024.0)
+"""How slow and how fast a recording can be replayed; 1 is as it was."""
+
 TABLES_S = (0.001, 86_400.0)
 """The shortest and the longest time between two tables of a command-line tool: up to a day."""
 

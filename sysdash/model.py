@@ -12,12 +12,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from sysdash import syscalls
 from sysdash.buckets import BUCKETS, OVER, REPRESENTATIVES_NS
+from sysdash.columns import Columns, histograms
 from sysdash.grouping import group, halves
 from sysdash.records import (
     EVENT,
@@ -343,12 +346,36 @@ def aggregate(table: Table, by: Sequence[str]) -> Table:
 
 def table_of(rows: Rows, interval_s: float) -> Table:
     """The kernel's rows as a table by every key; several rows may have the same one."""
+    own = np.arange(len(rows) + 1)
+    return _table(rows, Histograms(rows["hist"], own[:-1], own), interval_s)
+
+
+def table_of_columns(stored: Columns, interval_s: float) -> Table:
+    """The same of rows that are kept as columns."""
+    if not len(stored.row):
+        return _table(stored.of, no_histograms(len(stored)), interval_s)
+    own = np.arange(len(stored) + 1)
+    whole = Histograms(histograms(stored), own[:-1], own)
+    return _table(stored.of, whole, interval_s)
+
+
+def no_histograms(rows: int) -> Histograms:
+    """Empty histograms, which take no room."""
+    return Histograms(
+        np.zeros((0, BUCKETS), dtype=np.int64),
+        np.zeros(0, dtype=np.int64),
+        np.zeros(rows + 1, dtype=np.int64),
+    )
+
+
+def _table(
+    rows: Rows | Mapping[str, npt.NDArray[Any]], whole: Histograms, interval_s: float
+) -> Table:
     as_int = {
         name: rows[name].astype(np.int64)
         for name in ("nr", "abi", "pid", "tid", "errno", "count", "total_ns", "off_ns", "max_ns")
     }
     timed = as_int["count"] - rows["untimed"].astype(np.int64)
-    own = np.arange(len(rows) + 1)
     return Table(
         by=KEYS,
         interval_s=interval_s,
@@ -359,7 +386,7 @@ def table_of(rows: Rows, interval_s: float) -> Table:
         timed=timed,
         min_ns=np.where(timed > 0, rows["min_ns"], 0).astype(np.int64),
         squares=rows["squares_low"] + rows["squares_high"] * 2.0**64,
-        histograms=Histograms(rows["hist"], own[:-1], own),
+        histograms=whole,
     )
 
 
@@ -433,6 +460,7 @@ class Snapshot:
         examples: failed calls that were asked for, whether they are slow or not, but for those in
             ``slow``.
         values, blocks, blocked, off_cpu: as in :class:`sysdash.records.Sample`.
+        sample: what it was made of; None for one that is of several intervals.
     """
 
     time_ns: int
@@ -443,7 +471,7 @@ class Snapshot:
     host: Host
     unlisted: int = 0
     cgroups: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
-    in_flight: tuple[SlowCall, ...] = ()
+    in_flight: Sequence[SlowCall] = ()
     in_flight_more: int = 0
     in_flight_known: bool = True
     examples: tuple[SlowCall, ...] = ()
@@ -452,6 +480,7 @@ class Snapshot:
     blocked: Mapping[Block, int] = field(default_factory=lambda: MappingProxyType({}))
     off_cpu: bool = False
     in_flight_unreadable: int = 0
+    sample: Sample | None = field(default=None, compare=False, repr=False)
 
     @property
     def lost_total(self) -> int:
@@ -482,12 +511,7 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
         host=sample.host,
         unlisted=sample.lost.get("slow_limit", 0) + sample.lost.get("slow_ring", 0),
         cgroups=sample.cgroups,
-        in_flight=slow_calls(
-            sample.in_flight,
-            sample.time_ns - sample.mono_ns,
-            sample.in_flight_details,
-            returned=False,
-        ),
+        in_flight=CallsInFlight(sample),
         in_flight_more=sample.in_flight_more,
         in_flight_known=sample.in_flight_known,
         values=sample.values,
@@ -495,7 +519,53 @@ def derive(sample: Sample, lost_before: Mapping[str, int] = MappingProxyType({})
         blocked=sample.blocked,
         off_cpu=sample.off_cpu,
         in_flight_unreadable=sample.in_flight_unreadable,
+        sample=sample,
     )
+
+
+class CallsInFlight(Sequence[SlowCall]):
+    """A sample's calls in flight, decoded when somebody looks: a busy machine has hundreds."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+
+    @cached_property
+    def _calls(self) -> tuple[SlowCall, ...]:
+        sample = self._sample
+        offset_ns = sample.time_ns - sample.mono_ns
+        return slow_calls(sample.in_flight, offset_ns, sample.in_flight_details, returned=False)
+
+    def waiting(self) -> int:
+        """How many of them are calls whose purpose is to wait."""
+        events = self._sample.in_flight
+        codes, counts = np.unique(
+            events["nr"].astype(np.int64) << 2 | events["abi"], return_counts=True
+        )
+        numbers = zip(codes.tolist(), counts.tolist(), strict=True)
+        return sum(count for code, count in numbers if syscalls.waits(code >> 2, code & 3))
+
+    def __len__(self) -> int:
+        return len(self._sample.in_flight)
+
+    @overload
+    def __getitem__(self, place: int) -> SlowCall: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[SlowCall, ...]: ...
+
+    @override
+    def __getitem__(self, place: int | slice) -> SlowCall | tuple[SlowCall, ...]:
+        return self._calls[place]
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, CallsInFlight):
+            other = other._calls
+        return self._calls == other
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self._calls)
 
 
 _EVENT_COLUMNS = (

@@ -19,6 +19,8 @@ import numpy.typing as npt
 import zstandard
 
 from sysdash.buckets import BUCKETS
+from sysdash.columns import NAMES, Columns, added_up, bounded, columns
+from sysdash.columns import rows as rows_of
 from sysdash.records import (
     ABIS,
     COMM_LEN,
@@ -39,6 +41,7 @@ from sysdash.units import fit, safe
 _LEVEL = 1
 _MOST_BYTES = 64 << 20
 _MOST_ROWS = 250_000
+_MOST_ROWS_TOGETHER = 100_000
 _MOST_EVENTS = 25_000
 _MOST_LOSSES = 64
 _MOST_CGROUPS = 10_000
@@ -57,13 +60,13 @@ _LONGEST_NS = 2**53
 _LARGEST = 2**62
 """No count or time is larger, so that a few can be added up in 64 bits."""
 
-_ROW_COLUMNS = tuple(
-    name
-    for name in ROW.names or ()
-    if name not in ("key", "hist", "comm", "squares_low", "squares_high")
-    and not name.startswith("reserved")
-)
+_ROW_COLUMNS = tuple(name for name in NAMES if name != "comm")
 _EVENT_COLUMNS = ("end_ns", "duration_ns", "ret", "args", "pid", "tid", "nr", "abi", "cpu", "flags")
+
+_REFUSALS = (
+    # A key of a map may be a list.
+    *(zstandard.ZstdError, ValueError, TypeError, RecursionError, msgpack.UnpackException),
+)
 
 _CODES = ("u1", "u2", "u4", "u8")
 _SIGNED = {"<i4": "<u4", "<i8": "<u8"}
@@ -151,49 +154,42 @@ def _get(stored: object, key: str) -> Any:
 # --- Rows ---
 
 
-def _pack_rows(rows: Rows) -> dict[str, Any]:
-    hist = np.ascontiguousarray(rows["hist"])
-    at = np.flatnonzero(hist)
-    row, bucket = np.divmod(at, BUCKETS)
-    per_row = np.bincount(row, minlength=len(rows)).astype(np.uint64)
+def _pack_rows(rows: Columns) -> dict[str, Any]:
+    per_row = np.bincount(rows.row, minlength=len(rows)).astype(np.uint64)
     return {
         "n": len(rows),
-        **{name: _column(rows[name]) for name in _ROW_COLUMNS},
-        "squares": [_column(rows["squares_low"]), _column(rows["squares_high"])],
-        "comm": rows["comm"].tobytes(),
+        **{name: _column(rows.of[name]) for name in _ROW_COLUMNS},
+        "comm": rows.of["comm"].tobytes(),
         "per_row": _column(per_row),
-        "bucket": bucket.astype("u1").tobytes(),
-        "hist": _column(hist.reshape(-1)[at]),
+        "bucket": rows.bucket.astype("u1").tobytes(),
+        "hist": _column(rows.calls),
     }
 
 
-def _unpack_rows(stored: object) -> Rows:
+def _unpack_rows(stored: object) -> Columns:
     size = _size(_get(stored, "n"), _MOST_ROWS)
-    rows = np.zeros(size, dtype=ROW)
-    for name in _ROW_COLUMNS:
-        rows[name] = _read_column(_get(stored, name), size, ROW[name])
-    low, high = _pair(_get(stored, "squares"))
-    rows["squares_low"] = _read_column(low, size, np.dtype("<u8"))
-    rows["squares_high"] = _read_column(high, size, np.dtype("<u8"))
-    rows["comm"] = _read_names(_get(stored, "comm"), size)
+    of = {name: _read_column(_get(stored, name), size, ROW[name]) for name in _ROW_COLUMNS}
+    of["comm"] = _read_names(_get(stored, "comm"), size)
     per_row = _read_column(_get(stored, "per_row"), size, np.dtype("<u8"))
     buckets = _get(stored, "bucket")
     if not isinstance(buckets, bytes) or (size and int(per_row.max()) > BUCKETS):
         raise Damaged("a histogram that is none")
-    bucket = np.frombuffer(buckets, dtype="u1")
+    bucket = np.frombuffer(buckets, dtype="u1").astype(np.int64)
     if len(bucket) != int(per_row.sum()) or (len(bucket) and int(bucket.max()) >= BUCKETS):
         raise Damaged("a histogram of another length")
-    counts = _read_column(_get(stored, "hist"), len(bucket), np.dtype("<u4"))
-    rows["hist"][np.repeat(np.arange(size), per_row.astype(np.int64)), bucket] = counts
-    _check_rows(rows)
-    return rows
+    calls = _read_column(_get(stored, "hist"), len(bucket), np.dtype("<u8"))
+    row = np.repeat(np.arange(size), per_row.astype(np.int64))
+    if len(row) and bool(((row[1:] == row[:-1]) & (bucket[1:] <= bucket[:-1])).any()):
+        raise Damaged("a histogram with a bucket twice")
+    _check_rows(of, calls)
+    return Columns(of, row, bucket, calls)
 
 
-def _check_rows(rows: Rows) -> None:
+def _check_rows(rows: Mapping[str, npt.NDArray[Any]], calls: npt.NDArray[np.uint64]) -> None:
     """No number is so large that adding it up would overflow, and none contradicts another."""
-    for name in ("count", "total_ns", "max_ns", "off_ns"):
-        if float(rows[name].sum(dtype=np.float64)) > _LARGEST:
-            raise Damaged(f"{name} is too large")
+    for values in (*(rows[name] for name in ("count", "total_ns", "max_ns", "off_ns")), calls):
+        if float(values.sum(dtype=np.float64)) > _LARGEST:
+            raise Damaged("a number that is too large")
     timed = rows["untimed"] < rows["count"]
     wrong = (rows["untimed"] > rows["count"]) | (timed & (rows["min_ns"] > rows["max_ns"]))
     if bool(wrong.any()) or bool((rows["abi"] >= ABIS).any()):
@@ -338,7 +334,11 @@ def _unpack_calls(stored: object) -> tuple[Events, tuple[Detail, ...]]:
 
 
 def _compressed(stored: object) -> bytes:
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(msgpack.packb(stored))
+    made = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(
+        msgpack.packb(stored)
+    )
+    # A copy: the library's has the memory that the worst case would have needed.
+    return bytes(memoryview(made))
 
 
 def _decompressed(data: bytes) -> Any:
@@ -346,7 +346,7 @@ def _decompressed(data: bytes) -> Any:
         _size(zstandard.frame_content_size(data), _MOST_BYTES)
         plain = zstandard.ZstdDecompressor(max_window_size=_MOST_BYTES).decompress(data)
         return msgpack.unpackb(plain, strict_map_key=False)
-    except (zstandard.ZstdError, ValueError, RecursionError, msgpack.UnpackException) as error:
+    except _REFUSALS as error:
         raise Damaged(safe(str(error))) from None
 
 
@@ -355,33 +355,38 @@ def pack(sample: Sample) -> Packed:
 
     The kernel's rows are kept to the last bit, but for what only the probe needs.
     """
-    rows = sample.rows
-    failed = rows["errno"] > 0
+    rows = columns(sample.rows)
     return Packed(
         time_ns=sample.time_ns,
         mono_ns=sample.mono_ns,
         interval_ns=sample.interval_ns,
-        calls=int(rows["count"].sum()),
-        errors=int(rows["count"][failed].sum()),
+        **_totals(rows),
         slow=len(sample.events),
-        body=_compressed(
-            {
-                "rows": _pack_rows(rows),
-                "in_flight": _pack_calls(
-                    sample.in_flight,
-                    sample.in_flight_details,
-                    [detail.kernel for detail in sample.in_flight_details],
-                ),
-                "more": sample.in_flight_more,
-                "known": sample.in_flight_known,
-                "unreadable": sample.in_flight_unreadable,
-                "off_cpu": sample.off_cpu,
-                "lost": dict(sample.lost),
-                "host": list(astuple(sample.host)),
-                "cgroups": dict(sample.cgroups),
-            }
-        ),
+        body=_compressed({"rows": _pack_rows(rows), **_pack_rest(sample)}),
     )
+
+
+def _totals(rows: Columns) -> dict[str, int]:
+    count = rows.of["count"]
+    return {"calls": int(count.sum()), "errors": int(count[rows.of["errno"] > 0].sum())}
+
+
+def _pack_rest(sample: Sample) -> dict[str, Any]:
+    return {
+        "in_flight": _pack_calls(
+            sample.in_flight,
+            sample.in_flight_details,
+            [detail.kernel for detail in sample.in_flight_details],
+        ),
+        "more": sample.in_flight_more,
+        "known": sample.in_flight_known,
+        "unreadable": sample.in_flight_unreadable,
+        "off_cpu": sample.off_cpu,
+        "lost": dict(sample.lost),
+        "lost_before": dict(sample.lost_before),
+        "host": list(astuple(sample.host)),
+        "cgroups": dict(sample.cgroups),
+    }
 
 
 def unpack(packed: Packed) -> Sample:
@@ -390,14 +395,105 @@ def unpack(packed: Packed) -> Sample:
     Raises:
         Damaged: it is not what :func:`pack` made.
     """
+    stored = _opened(packed)
+    try:
+        rows = rows_of(_unpack_rows(_get(stored, "rows")))
+    except OverflowError as error:
+        raise Damaged(str(error)) from None
+    return _unpack_rest(packed, stored, rows)
+
+
+def unpack_rows(packed: Packed) -> Columns:
+    """The rows alone, which is faster, and has room for intervals that were added up.
+
+    Raises:
+        Damaged: it is not what :func:`pack` or :func:`pack_together` made.
+    """
+    return _unpack_rows(_get(_opened(packed), "rows"))
+
+
+def unpack_rest(packed: Packed) -> Sample:
+    """All but the rows, of which there are none.
+
+    Raises:
+        Damaged: likewise.
+    """
+    return _unpack_rest(packed, _opened(packed), np.zeros(0, dtype=ROW))
+
+
+def pack_together(parts: Sequence[Packed]) -> Packed:
+    """Intervals that follow each other as one, with the calls in flight at its end.
+
+    Raises:
+        Damaged: they are not what :func:`pack` made.
+    """
+    opened = [_opened(packed) for packed in parts]
+    rows = added_up([_unpack_rows(_get(stored, "rows")) for stored in opened])
+    rows, folded = bounded(rows, _MOST_ROWS_TOGETHER)
+    rests = [
+        _unpack_rest(packed, stored, np.zeros(0, dtype=ROW))
+        for packed, stored in zip(parts, opened, strict=True)
+    ]
+    last = parts[-1]
+    return Packed(
+        time_ns=last.time_ns,
+        mono_ns=last.mono_ns,
+        interval_ns=sum(packed.interval_ns for packed in parts),
+        **_totals(rows),
+        slow=sum(packed.slow for packed in parts),
+        body=_compressed({"rows": _pack_rows(rows), **_pack_rest(together(rests, folded))}),
+    )
+
+
+def together(samples: Sequence[Sample], folded: int = 0) -> Sample:
+    """What is known of intervals that follow each other as one, but for rows and slow calls.
+
+    Of calls in flight those at the end; the host's CPU times are averages.
+
+    Args:
+        samples: the intervals, at least one.
+        folded: calls that have lost their process when the rows were added up.
+    """
+    last = samples[-1]
+    whole_ns = sum(sample.interval_ns for sample in samples)
+    lost = {"unattributed": folded} if folded else {}
+    cgroups: dict[int, str] = {}
+    for sample in samples:
+        cgroups.update(sample.cgroups)
+        for name, count in sample.lost.items():
+            lost[name] = lost.get(name, 0) + count
+
+    def mean(values: Sequence[float]) -> float:
+        weighted = zip(values, samples, strict=True)
+        return sum(value * sample.interval_ns for value, sample in weighted) / max(whole_ns, 1)
+
+    return replace(
+        last,
+        interval_ns=whole_ns,
+        lost=MappingProxyType(lost),
+        lost_before=samples[0].lost_before,
+        cgroups=MappingProxyType(cgroups),
+        host=replace(
+            last.host,
+            kernel_cpu=mean([sample.host.kernel_cpu for sample in samples]),
+            self_cpu=mean([sample.host.self_cpu for sample in samples]),
+        ),
+        off_cpu=all(sample.off_cpu for sample in samples),
+    )
+
+
+def _opened(packed: Packed) -> Any:
     _check_times(packed)
-    stored = _decompressed(packed.body)
+    return _decompressed(packed.body)
+
+
+def _unpack_rest(packed: Packed, stored: object, rows: Rows) -> Sample:
     in_flight, in_flight_details = _unpack_calls(_get(stored, "in_flight"))
     return Sample(
         time_ns=packed.time_ns,
         mono_ns=packed.mono_ns,
         interval_ns=packed.interval_ns,
-        rows=_unpack_rows(_get(stored, "rows")),
+        rows=rows,
         events=np.zeros(0, dtype=EVENT),
         in_flight=in_flight,
         in_flight_details=in_flight_details,
@@ -406,6 +502,7 @@ def unpack(packed: Packed) -> Sample:
         in_flight_unreadable=_size(_get(stored, "unreadable"), _LARGEST),
         off_cpu=bool(_get(stored, "off_cpu")),
         lost=_unpack_losses(_get(stored, "lost")),
+        lost_before=_unpack_losses(_get(stored, "lost_before")),
         host=_unpack_host(_get(stored, "host")),
         cgroups=_unpack_cgroups(_get(stored, "cgroups")),
     )

@@ -392,12 +392,14 @@ class Detail:
         stack: gives the frames, innermost first, symbolised (safe text) when it is first asked for,
             which takes time: kernel frames (if any) before the user's.
         kernel: of a call in flight, the kernel's frames alone, at no cost.
+        held: bytes of memory that are kept for the stack.
     """
 
     data: tuple[Data | None, Data | None] = (None, None)
     file: File | None = None
     stack: Callable[[], tuple[str, ...]] = field(default=_no_frames, compare=False)
     kernel: tuple[str, ...] = field(default=(), compare=False)
+    held: int = field(default=0, compare=False)
 
 
 NO_DETAIL = Detail()
@@ -499,6 +501,7 @@ class Sample:
         in_flight_unreadable: threads that may not be looked into, so that calls that they began
             before the probe was there are not among them.
         lost: every way in which data can be missing, with its count *in this interval*.
+        lost_before: the same of all intervals before it; nothing where they are not known.
         host: the machine and sysdash itself.
         cgroups: paths of cgroups by their ids, where they were asked for and are known: safe text,
             below the hierarchy's mount, as in ``/proc/PID/cgroup``.
@@ -522,3 +525,4 @@ class Sample:
     blocked: Mapping[Block, int] = field(default_factory=lambda: MappingProxyType({}))
     off_cpu: bool = False
     in_flight_unreadable: int = 0
+    lost_before: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -34,12 +34,12 @@ from typing import Protocol
 import urwid
 
 from sysdash import units
-from sysdash.app import App
+from sysdash.app import App, Recordings
 from sysdash.arguments import Signatures
-from sysdash.history import History
 from sysdash.interrupts import ENDING
 from sysdash.panels.calls import Tell
 from sysdash.theme import palette
+from sysdash.travel import Playback, Remembers
 from sysdash.ui_state import Example
 from sysdash.valuing import Count, Valuing
 
@@ -214,7 +214,7 @@ def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
 
 def run(
     make_collector: Callable[[Callable[[], None]], Control],
-    history: History,
+    history: Remembers,
     *,
     interval_s: float = 1.0,
     sort: str = "rate",
@@ -227,6 +227,8 @@ def run(
     signatures: Signatures | None = None,
     count_values: Count | None = None,
     done: Callable[[], bool] | None = None,
+    recordings: Recordings | None = None,
+    playback: Playback | None = None,
 ) -> None:
     """Show the dashboard until the user or a signal ends it; the terminal is restored in any case.
 
@@ -246,6 +248,8 @@ def run(
         count_values: makes what counts the values of an argument, while they are on show; None
             where that cannot be done.
         done: asked ten times a second; the dashboard ends when it says so.
+        recordings: what R starts and stops; None where nothing can be recorded.
+        playback: the player, where a recording is on show.
         theme: one of :data:`sysdash.theme.THEMES`.
         display: ``raw`` or ``curses``, urwid's two screens.
 
@@ -301,6 +305,9 @@ def run(
     def set_example(example: Example | None) -> None:
         control.example = example
 
+    app.recordings = recordings
+    if playback is not None:
+        app.playback = playback
     app.set_interval = set_interval
     app.set_watch = set_watch
     app.set_example = set_example

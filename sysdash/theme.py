@@ -68,12 +68,24 @@ STYLES = (
     "latency.2",
     "latency.3",
     "latency.4",
+    *(f"heat.{shade}" for shade in range(1, 9)),
+    *(f"heat.edge.{shade}" for shade in range(9)),
+    "heat.cell",
+    "timeline.area",
+    "timeline.gap",
+    "timeline.slow",
+    "timeline.window",
+    "timeline.compared",
+    "timeline.cursor",
+    "timeline.axis",
+    "timeline.pointer",
     "header",
     "header.dim",
     "header.name",
     "badge.live",
     "badge.paused",
     "badge.replay",
+    "badge.recording",
     "footer",
     "key",
     "prompt",
@@ -92,16 +104,46 @@ _MONO = {
     "title": "bold",
     "title.focus": "standout",
     "pointer": "bold",
+    **{f"heat.{shade}": "bold" for shade in (2, 4, 6, 8)},
+    **{f"heat.edge.{shade}": "standout" for shade in range(9)},
+    "heat.cell": "standout",
+    "timeline.slow": "bold",
+    "timeline.window": "bold,underline",
+    "timeline.compared": "underline",
+    "timeline.cursor": "standout",
+    "timeline.pointer": "bold",
     "header": "standout",
     "header.dim": "standout",
     "header.name": "standout",
     "badge.live": "standout",
     "badge.paused": "bold,underline",
     "badge.replay": "bold,underline",
+    "badge.recording": "bold",
     "key": "bold",
     "prompt": "bold",
     "prompt.error": "standout",
 }
+
+
+def _heat(*ramp: tuple[str, str], none: str, dark: range) -> dict[str, tuple[str, str, str, str]]:
+    """The shades of heatmaps, and the same under the edge of a region.
+
+    Text and background are alike, so that shade characters become solid where there are colours
+    enough. Each shade is lighter than the one before it, or darker, for those who see few colours.
+
+    Args:
+        ramp: 256 and 16 colours, from few to many.
+        none: the edge's background where there is nothing.
+        dark: the shades, of which 0 is nothing, on which the edge is to be light.
+    """
+    styles = {}
+    for shade, (rich, plain) in enumerate(ramp, 1):
+        styles[f"heat.{shade}"] = (rich, rich, plain, "default")
+    for shade, (rich, _) in enumerate([(none, ""), *ramp]):
+        text = "h231" if shade in dark else "h16"
+        styles[f"heat.edge.{shade}"] = (text, rich, "white", "dark blue")
+    return styles
+
 
 _DARK = {
     "dim": ("h245", "default", "default", "default"),
@@ -126,12 +168,34 @@ _DARK = {
     "latency.2": ("h71", "default", "dark green", "default"),
     "latency.3": ("h178", "default", "brown", "default"),
     "latency.4": ("h173", "default", "dark red", "default"),
+    **_heat(
+        ("h54", "light blue"),
+        ("h25", "dark cyan"),
+        ("h31", "dark cyan"),
+        ("h37", "light cyan"),
+        ("h78", "light cyan"),
+        ("h149", "light green"),
+        ("h191", "light green"),
+        ("h230", "yellow"),
+        none="h238",
+        dark=range(5),
+    ),
+    "heat.cell": ("h231,bold", "h161", "white", "dark red"),
+    "timeline.area": ("h67", "default", "dark cyan", "default"),
+    "timeline.gap": ("h241", "default", "default", "default"),
+    "timeline.slow": ("h173", "default", "brown", "default"),
+    "timeline.window": ("h79", "h238", "light cyan", "dark blue"),
+    "timeline.compared": ("h178", "h236", "yellow", "default"),
+    "timeline.cursor": ("h231", "h31", "white", "dark red"),
+    "timeline.axis": ("h245", "default", "default", "default"),
+    "timeline.pointer": ("h79,bold", "default", "light cyan", "default"),
     "header": ("h252", "h236", "white", "dark blue"),
     "header.dim": ("h246", "h236", "light gray", "dark blue"),
     "header.name": ("h79,bold", "h236", "white,bold", "dark blue"),
     "badge.live": ("h16", "h72", "black", "dark green"),
     "badge.paused": ("h16", "h214", "black", "brown"),
     "badge.replay": ("h16", "h110", "black", "dark cyan"),
+    "badge.recording": ("h231,bold", "h124", "white", "dark red"),
     "footer": ("h245", "default", "default", "default"),
     "key": ("h37,bold", "default", "dark cyan,bold", "default"),
     "prompt": ("default,bold", "default", "default,bold", "default"),
@@ -158,12 +222,35 @@ _LIGHT = _DARK | {
     "latency.2": ("h28", "default", "dark green", "default"),
     "latency.3": ("h136", "default", "brown", "default"),
     "latency.4": ("h130", "default", "dark red", "default"),
+    # On a light ground the few are light, and what is many is dark.
+    **_heat(
+        ("h186", "dark cyan"),
+        ("h114", "dark green"),
+        ("h73", "dark green"),
+        ("h31", "dark blue"),
+        ("h25", "dark blue"),
+        ("h55", "dark magenta"),
+        ("h53", "dark magenta"),
+        ("h16", "black"),
+        none="h253",
+        dark=range(4, 9),
+    ),
+    "heat.cell": ("h231,bold", "h161", "white", "dark red"),
+    "timeline.area": ("h67", "default", "dark blue", "default"),
+    "timeline.gap": ("h248", "default", "default", "default"),
+    "timeline.slow": ("h130", "default", "dark red", "default"),
+    "timeline.window": ("h25", "h153", "dark blue", "light gray"),
+    "timeline.compared": ("h94", "h223", "brown", "default"),
+    "timeline.cursor": ("h16", "h74", "black", "dark cyan"),
+    "timeline.axis": ("h242", "default", "default", "default"),
+    "timeline.pointer": ("h25,bold", "default", "dark blue,bold", "default"),
     "header": ("h236", "h253", "black", "light gray"),
     "header.dim": ("h241", "h253", "black", "light gray"),
     "header.name": ("h25,bold", "h253", "dark blue", "light gray"),
     "badge.live": ("h231", "h29", "white", "dark green"),
     "badge.paused": ("h16", "h214", "black", "brown"),
     "badge.replay": ("h231", "h25", "white", "dark blue"),
+    "badge.recording": ("h231,bold", "h160", "white", "dark red"),
     "footer": ("h242", "default", "default", "default"),
     "key": ("h25,bold", "default", "dark blue,bold", "default"),
     "prompt.error": ("h124,bold", "default", "dark red", "default"),

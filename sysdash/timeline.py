@@ -29,12 +29,24 @@ class Window:
         return self.begin_ns < time_ns <= self.end_ns
 
 
+def edges(window: Window, columns: int) -> Ints:
+    """Where ``columns`` (at least 1) equal pieces of a window begin, and its end; in whole ns.
+
+    Piece i holds what ended after edge i, up to edge i + 1.
+    """
+    length = window.length_ns
+    # In Python's numbers: the product may be more than 64 bits.
+    return np.array(
+        [window.begin_ns + length * i // columns for i in range(columns + 1)], dtype=np.int64
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """Intervals one after the other, oldest first; between two there may be a gap.
 
     Attributes:
-        end_ns: wall clock at the end of each, ascending, shape (n,).
+        end_ns: wall clock at the end of each, strictly ascending, shape (n,).
         length_ns: how long each is, likewise.
         calls, errors, slow: calls that ended in each, those that failed, slow calls.
     """
@@ -50,8 +62,11 @@ class Timeline:
 
     @cached_property
     def begin_ns(self) -> Ints:
-        """Wall clock at the beginning of each, never before the end of the one before it."""
-        begin = self.end_ns - self.length_ns
+        """Wall clock at the beginning of each, never before the end of the one before it.
+
+        At least 1 ns before its end, so that each is somewhere.
+        """
+        begin = self.end_ns - np.maximum(self.length_ns, 1)
         begin[1:] = np.maximum(begin[1:], self.end_ns[:-1])
         return begin
 
@@ -94,16 +109,25 @@ class Timeline:
 
         An interval's calls are taken to be spread evenly over it.
         """
-        edges = np.arange(columns + 1) * (window.length_ns / max(columns, 1))
-        # Up to any time: how much had happened, and how much of the time is known.
-        times = np.stack([self.begin_ns, self.end_ns], axis=1).reshape(-1)
+        # Sums over the whole of a long history would leave too few digits for a short window.
+        first, after = np.searchsorted(self.end_ns, [window.begin_ns, window.end_ns], side="right")
+        part = slice(int(first), int(after) + 1)
+        begin, end = self.begin_ns[part], self.end_ns[part]
+        if columns < 1 or not len(end):
+            return np.full(max(columns, 0), np.nan)
         # From the window's beginning on: a Unix time in ns is too much for a float.
-        times = (times - window.begin_ns).astype(np.float64)
-        calls = np.stack([np.zeros(len(self)), self.calls.astype(np.float64)], axis=1).reshape(-1)
-        known = np.stack([np.zeros(len(self)), self.end_ns - self.begin_ns], axis=1).reshape(-1)
-        if not len(times):
-            return np.full(columns, np.nan)
-        happened = np.diff(np.interp(edges, times, np.cumsum(calls)))
-        covered = np.diff(np.interp(edges, times, np.cumsum(known)))
+        places = (edges(window, columns) - window.begin_ns).astype(np.float64)
+        times = (np.stack([begin, end], axis=1).reshape(-1) - window.begin_ns).astype(np.float64)
+        # Up to any time: how much had happened, and how much of the time is known.
+        calls = _steps(self.calls[part])
+        known = _steps(end - begin)
+        happened = np.diff(np.interp(places, times, calls))
+        covered = np.diff(np.interp(places, times, known))
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(covered > 0, happened / covered * 1e9, np.nan)
+            return np.where(covered > 0, np.maximum(happened, 0) / covered * 1e9, np.nan)
+
+
+def _steps(values: Ints) -> Floats:
+    """The sum up to the beginning and up to the end of each interval, one after the other."""
+    sums = np.cumsum(values, dtype=np.float64)
+    return np.stack([sums - values, sums], axis=1).reshape(-1)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 
+from sysdash.comparison import Comparison
 from sysdash.distribution import Distribution, Question
+from sysdash.heat import Heat
 from sysdash.history import Past
 from sysdash.keys import Context
 from sysdash.limits import INTERVAL_S
-from sysdash.model import Filter, SlowCall, Syscall, Table, View, view
+from sysdash.model import CallsInFlight, Filter, SlowCall, Syscall, Table, View, view
 from sysdash.quantity import Quantity
 from sysdash.syscalls import errno_name, waits
+from sysdash.timeline import Timeline, Window
 
 INTERVALS_S = (INTERVAL_S[0], 0.2, 0.5, 1.0, 2.0, 5.0, INTERVAL_S[1])
 """The refresh intervals that + and - go through, in seconds."""
@@ -28,9 +31,18 @@ class Page(Enum):
     PROCESSES = "processes"
     IN_FLIGHT = "in-flight calls"
     ERRORS = "errors"
+    COMPARISON = "changes"
 
 
-_ALWAYS_BY = {Page.ERRORS: "rate", Page.IN_FLIGHT: "duration"}
+_ALWAYS_BY = {Page.ERRORS: "rate", Page.IN_FLIGHT: "duration", Page.COMPARISON: "change"}
+
+REPLAY = "REPLAY"
+"""The mode in which a recording is on show."""
+
+_IN_ONE_ORDER = {Context.ERRORS, Context.IN_FLIGHT, Context.COMPARISON, Context.STORY}
+
+NOTHING = Window(0, 0)
+"""No time at all."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,16 @@ class UiState:
         story: the call whose story is on show, over everything else.
         pinned: the user has done something: what is selected stays selected, wherever it moves.
         paused: the picture stands still.
+        cursor_ns: the moment on show, while paused: the end of an interval; None for the newest.
+        marked: the window that is being set while paused; None for none.
+        zoom: the window that every panel shows; None for the interval at the cursor.
+        adding: how much of the window has been added up, from 0 to 1; None where all has.
+        heatmap: latency over time is on show in place of the histogram.
+        band_ns: of slow calls only those that took so long, from and up to; None for all.
+        compared: the window that the present is compared with; None for none.
+        comparison: what has changed since; why nothing can be said; None while it is looked for.
+        recording: what is said of the recording in the header; empty while there is none.
+        speed: how fast a recording is replayed.
         sorting: ``s`` was the last key.
         prompt: the open prompt.
         help: the help is open.
@@ -105,6 +127,16 @@ class UiState:
     story: SlowCall | None = None
     pinned: bool = False
     paused: bool = False
+    cursor_ns: int | None = None
+    marked: Window | None = None
+    zoom: Window | None = None
+    adding: float | None = None
+    heatmap: bool = False
+    band_ns: tuple[int, int] | None = None
+    compared: Window | None = None
+    comparison: Comparison | str | None = None
+    recording: str = ""
+    speed: float = 1.0
     sorting: bool = False
     prompt: Prompt | None = None
     help: bool = False
@@ -151,12 +183,16 @@ class UiState:
         where = Context.DETAIL if self.detail else Context[self.page.name]
         if self.story:
             where = Context.STORY
-        pace = Context.PAUSED if self.paused else Context.LIVE
-        contexts = [where, pace, Context.ALWAYS]
+        pace = [Context.PAUSED if self.paused else Context.LIVE]
+        if self.mode == REPLAY:
+            pace.append(Context.REPLAY)
+        if self.zoom:
+            pace.insert(0, Context.ZOOMED)
+        contexts = [where, *pace, Context.ALWAYS]
         by_value = where is Context.DETAIL and self.by_value
         if by_value:
             contexts.remove(where)
-        elif where not in (Context.ERRORS, Context.IN_FLIGHT, Context.STORY):
+        elif where not in _IN_ONE_ORDER:
             contexts.insert(1, Context.SORTED)
         if where is not Context.STORY:
             contexts.insert(1, Context.LISTS)
@@ -169,6 +205,8 @@ class UiState:
             contexts.insert(0, Context.ERRNO)
         if by_value:
             contexts[:0] = [*self._counting(), Context.VALUES]
+        if panel is Context.REGION:
+            contexts.insert(0, Context.HEATMAP)
         if panel is not None:
             contexts.insert(0, panel)
         if self.filter and where is not Context.STORY:
@@ -205,10 +243,20 @@ class Scene:
     """What frames show: the past up to a moment, and its newest interval under the filter.
 
     The same one as long as neither changes, for it keeps what has been added up.
+
+    Attributes:
+        past: the past, up to the moment on show or in the window on show.
+        view: its snapshot under the filter.
+        timeline: all intervals that are known; None where there is no strip to show them.
+        strip: the time that strip and heatmap show.
+        heat: latencies over that time; None where there is no heatmap.
     """
 
     past: Past
     view: View
+    timeline: Timeline | None = None
+    strip: Window = NOTHING
+    heat: Heat | None = None
 
     @property
     def nothing(self) -> str:
@@ -236,6 +284,16 @@ class Scene:
         return by_waiting
 
     @property
+    def in_flight_counts(self) -> tuple[int, int]:
+        """How many these are; cheaper where nothing is filtered."""
+        calls = self.view.snapshot.in_flight
+        if self.view.filter or not isinstance(calls, CallsInFlight):
+            others, by_nature = self.in_flight
+            return len(others), len(by_nature)
+        waiting = calls.waiting()
+        return len(calls) - waiting, waiting
+
+    @property
     def in_flight_unlisted(self) -> int:
         """Calls in flight that are not listed; whose they are is not known, so no filter passes."""
         return 0 if self.view.filter else self.view.snapshot.in_flight_more
@@ -248,8 +306,18 @@ class Scene:
         return calls
 
 
-def scene(past: Past, shown: Filter, before: Scene | None = None) -> Scene:
+def scene(
+    past: Past,
+    shown: Filter,
+    before: Scene | None = None,
+    *,
+    strip: Window = NOTHING,
+    timeline: Timeline | None = None,
+    heat: Heat | None = None,
+) -> Scene:
     """The past as a filter shows it; ``before``, if it shows the same."""
     if before is not None and before.past is past and before.view.filter == shown:
-        return before
-    return Scene(past=past, view=view(past.snapshot, shown))
+        if before.strip == strip and before.timeline is timeline and before.heat is heat:
+            return before
+        return replace(before, strip=strip, timeline=timeline, heat=heat)
+    return Scene(past, view(past.snapshot, shown), timeline, strip, heat)

@@ -92,7 +92,7 @@ def test_workloads_compares_work_with_and_without(tmp_path: Path) -> None:
 
 @pytest.mark.bpf
 def test_dashboard_measures_start_running_and_frame() -> None:
-    words = ("--rounds", "1", "--processes", "20", "--seconds", "0.5")
+    words = ("--rounds", "1", "--processes", "20", "--seconds", "0.5", "--minutes", "1")
     found = json.loads(run("dashboard", *words, "--json"))
     assert found["start_s"]["first frame"] <= found["start_s"]["first data"]
     assert found["running"]["sysdash, its defaults"]["resident_mb"] > 0

@@ -20,7 +20,7 @@ import sysdash
 from sysdash import cli, config, model, syscalls
 from sysdash.buckets import QUANTILE_ERROR
 from sysdash.commands import COMMANDS, words
-from sysdash.commands.top import describe
+from sysdash.commands.described import describe
 from sysdash.errors import CannotCollect, CannotRun
 from sysdash.filters import Filters
 from sysdash.interrupts import ending_at_once, for_this_thread_alone

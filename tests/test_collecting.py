@@ -96,7 +96,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
         patch.setattr(time, "monotonic", lambda: it.now)
         patch.setattr(signal, "sigtimedwait", wait)
         # What is still pending at the end is taken by the same function.
-        patch.setattr(collecting, "_forget", lambda _: None)
+        patch.setattr(collecting, "forget", lambda _: None)
         yield it
 
 

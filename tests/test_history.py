@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import Calls, Slow, history, nr, snapshot
+from synthetic import SECOND_NS, START_NS, Calls, Slow, history, nr, snapshot
 
-from sysdash.history import Counts, History, Verdicts
-from sysdash.model import Filter, view
+from sysdash.aggregates import Accumulator
+from sysdash.history import Counts, History, Past, Verdicts
+from sysdash.model import KEYS, Filter, Snapshot, aggregate, view
+from sysdash.timeline import Window
 
 READ = (nr("read"), 0)
 WRITE = (nr("write"), 0)
@@ -23,10 +28,9 @@ def test_nothing_at_first() -> None:
     assert empty.slow == ()
 
 
-@pytest.mark.parametrize(("snapshots", "slow"), [(0, 1), (1, -1)])
-def test_impossible_limits(snapshots: int, slow: int) -> None:
-    with pytest.raises(ValueError, match="keeps at least"):
-        History(snapshots, slow)
+def test_impossible_limits() -> None:
+    with pytest.raises(ValueError, match="no negative number"):
+        History(-1)
 
 
 def test_rates_are_per_second_and_follow_the_filter() -> None:
@@ -46,7 +50,7 @@ def test_rates_are_per_second_and_follow_the_filter() -> None:
 
 
 def test_oldest_first_and_bounded() -> None:
-    kept = History(keep_snapshots=3, keep_slow=4)
+    kept = History(keep_slow=4, max_s=3)
     for second in range(1, 6):
         kept.append(snapshot([Calls("read", second)], [Slow("read", second)] * 2, second=second))
     past = kept.past
@@ -55,21 +59,184 @@ def test_oldest_first_and_bounded() -> None:
     assert [rates[READ] for rates in past.rates(Filter(), 2)] == [4.0, 5.0]
     assert [call.duration_ns for call in kept.slow] == [5, 5, 4, 4]
     assert kept.latest is past.snapshot
+    assert past.timeline.calls.tolist() == [3, 4, 5]
 
 
-def test_the_oldest_go_where_memory_is_short() -> None:
-    size = Counts(0, snapshot([Calls("read", 1)]).calls).size
-    kept = History(max_bytes=3 * size)
-    for second in range(1, 6):
+def test_the_oldest_become_coarser_where_memory_is_short_and_then_go() -> None:
+    kept = History(max_bytes=12_000)
+    for second in range(1, 200):
+        kept.append(
+            snapshot(
+                [Calls("read", second), Calls("write", 1, pid=second)],
+                second=second,
+                lost={"calls": 1},
+            )
+        )
+        assert kept.size <= 12_000
+        past = kept.past
+        assert past is not None
+        # Nothing is lost inside of what is there, and the newest is there as it was.
+        timeline = past.timeline
+        oldest = int(timeline.begin_ns[0] - START_NS) // SECOND_NS
+        assert timeline.calls.sum() == sum(range(oldest + 1, second + 1)) + second - oldest
+        assert timeline.length_ns[-1] == SECOND_NS
+        assert timeline.span.length_ns == timeline.length_ns.sum()
+    past = kept.past
+    assert past is not None
+    timeline = past.timeline
+    oldest = int(timeline.begin_ns[0] - START_NS) // SECOND_NS
+    lengths = (timeline.length_ns // SECOND_NS).tolist()
+    assert set(lengths) >= {1, 4}
+    assert all(length in (1, 4, 16, 64, 256) for length in lengths)
+    assert sorted(lengths, reverse=True) == lengths
+    assert oldest > 0
+    first = past.at(0).snapshot
+    assert first.interval_s == lengths[0]
+    assert first.lost["calls"] == lengths[0]
+    assert {row.syscall.name: row.count for row in view(first, Filter()).by_syscall.rows([0, 1])
+            if row.syscall} == {
+        "read": sum(range(oldest + 1, oldest + lengths[0] + 1)), "write": lengths[0],
+    }  # fmt: skip
+
+
+def test_the_last_interval_is_kept_whatever_it_takes() -> None:
+    kept = History(max_bytes=1)
+    for second in (1, 2):
         kept.append(snapshot([Calls("read", second)], second=second))
     past = kept.past
     assert past is not None
-    assert [rates[READ] for rates in past.rates(Filter(), 10)] == [3.0, 4.0, 5.0]
-    # One of many processes takes the room of all others, and is kept whatever it takes.
-    kept.append(snapshot([Calls("read", 1, pid=pid) for pid in range(1, 500)], second=6))
+    assert past.rates(Filter(), 10) == [{READ: 2.0}]
+
+
+def test_a_clock_that_is_set_back_loses_nothing() -> None:
+    kept = history(*(snapshot([Calls("read", 1)], second=second) for second in (5, 6, 2, 3)))
     past = kept.past
     assert past is not None
-    assert past.rates(Filter(), 10) == [{READ: 499.0}]
+    assert past.timeline.calls.sum() == 4
+    assert (np.diff(past.timeline.end_ns) > 0).all()
+
+
+def _told(shown: Snapshot) -> dict[str, object]:
+    """All that panels read of a snapshot, in a form that can be compared."""
+    table = aggregate(shown.calls, KEYS)
+    rows = {
+        (r.syscall, r.pid, r.tid, r.comm, r.cgroup, r.errno): (
+            r.count, r.rate, r.errors, r.timed, r.total_ns, r.min_ns, r.max_ns, r.mean_ns,
+            r.stddev_pct, r.p50_ns, r.p90_ns, r.p99_ns, r.off_ns, tuple(r.hist.tolist()),
+        )
+        for r in table.rows(range(len(table)))
+    }  # fmt: skip
+    names = (
+        "time_ns interval_s slow lost host unlisted cgroups in_flight in_flight_more "
+        "in_flight_known off_cpu in_flight_unreadable"
+    )
+    return {"rows": rows} | {name: getattr(shown, name) for name in names.split()}
+
+
+def _busy(second: int) -> Snapshot:
+    calls = [
+        Calls("read", 10 * second, 300 * second, pid=pid, comm=b"p%d" % pid, off_ns=second)
+        for pid in range(1, 9)
+    ]
+    failed = [Calls("openat", second, 7000, errno=2), Calls("nanosleep", 1, None)]
+    return snapshot(
+        calls + failed,
+        [Slow("read", 20_000_000 + second)] * (second % 3),
+        second=second,
+        lost={"calls": second % 2, "slow_limit": second % 4},
+        in_flight=[Slow("futex", 10**9 * second)],
+        in_flight_more=second,
+        off_cpu=True,
+    )
+
+
+def test_a_moment_is_as_it_was() -> None:
+    kept = History(keep_slow=5)
+    seen = []
+    for second in range(1, 30):
+        kept.append(_busy(second))
+        assert kept.past is not None
+        seen.append(kept.past)
+    for place, then in enumerate(seen):
+        now = seen[-1].at(place)
+        assert _told(now.snapshot) == _told(then.snapshot)
+        assert now.slow == then.slow
+        assert now.rates(Filter(pid=3), 9) == then.rates(Filter(pid=3), 9)
+        assert now.time_ns == then.time_ns
+    assert seen[-1].at(28) is seen[-1]
+
+
+def _whole(work: Generator[float, None, Past]) -> Past:
+    done = [-1.0]
+    while True:
+        try:
+            done.append(next(work))
+        except StopIteration as end:
+            assert sorted(done) == done
+            assert done[-1] < 1
+            found = end.value
+            assert isinstance(found, Past)
+            return found
+
+
+@settings(deadline=None)
+@given(st.integers(0, 20), st.integers(1, 20))
+def test_a_window_is_the_sum_of_its_intervals(first: int, length: int) -> None:
+    snapshots = [_busy(second) for second in range(1, 21)]
+    past = history(*snapshots).past
+    assert past is not None
+    window = Window(START_NS + first * SECOND_NS, START_NS + (first + length) * SECOND_NS)
+    inside = snapshots[first : first + length] or snapshots[-1:]
+    shown = _whole(past.over(window))
+    accumulator = Accumulator(KEYS)
+    for each in inside:
+        accumulator.add(each)
+    expected = accumulator.take()
+    assert expected is not None
+    assert shown.snapshot.interval_s == expected.interval_s == len(inside)
+    summed = replace(inside[-1], calls=expected.calls, interval_s=expected.interval_s)
+    assert _told(shown.snapshot)["rows"] == _told(summed)["rows"]
+    slow = [call for each in inside for call in each.slow]
+    assert list(shown.snapshot.slow) == slow
+    assert list(shown.slow) == slow[::-1]
+    assert shown.snapshot.unlisted == sum(each.unlisted for each in inside)
+    assert shown.snapshot.lost["calls"] == sum(each.lost["calls"] for each in inside)
+    assert shown.snapshot.in_flight == inside[-1].in_flight
+    assert shown.snapshot.in_flight_more == inside[-1].in_flight_more
+    assert shown.window == Window(inside[0].time_ns - SECOND_NS, inside[-1].time_ns)
+
+
+def test_a_window_of_many_processes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysdash.history._MOST_ROWS", 50)
+    monkeypatch.setattr("sysdash.history._PENDING_ROWS", 60)
+    snapshots = [
+        snapshot([Calls("read", pid, pid=pid) for pid in range(s * 20, s * 20 + 20)], second=s)
+        for s in range(1, 30)
+    ]
+    past = history(*snapshots).past
+    assert past is not None
+    shown = _whole(past.over(past.timeline.span)).snapshot
+    assert shown.calls.count.sum() == sum(int(each.calls.count.sum()) for each in snapshots)
+    assert len(shown.calls) <= 50
+    others = shown.calls.count[shown.calls.pid == 0].sum()
+    assert shown.lost["unattributed"] == others > 0
+
+
+def test_slow_calls_give_way_where_memory_is_short() -> None:
+    kept = History(keep_slow=1000, max_bytes=200_000)
+    for second in range(1, 11):
+        slow = [Slow("read", 10_000_000 + i) for i in range(30)]
+        kept.append(snapshot([], slow, second=second))
+    past = kept.past
+    assert past is not None
+    assert len(past.timeline) == 10
+    oldest = past.at(0).snapshot
+    # The longest are there, and those that are not are told.
+    assert [call.duration_ns for call in oldest.slow] == [10_000_020 + i for i in range(10)]
+    assert oldest.unlisted == 20
+    assert len(past.at(9).snapshot.slow) == 30
+    shown = _whole(past.over(past.timeline.span)).snapshot
+    assert len(shown.slow) + shown.unlisted == 300
 
 
 def test_the_rows_of_a_process_are_kept_as_one() -> None:

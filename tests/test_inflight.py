@@ -23,7 +23,7 @@ from symbolising import functions
 from sysdash.arguments import Signatures
 from sysdash.descriptors import describe
 from sysdash.filters import Filters
-from sysdash.probes import inflight, schedclock, sleepers, tasks
+from sysdash.probes import flightdetails, inflight, schedclock, sleepers, tasks
 from sysdash.probes.descriptors import Descriptors
 from sysdash.probes.inflight import InFlight
 from sysdash.probes.symbols import Stacks
@@ -51,7 +51,7 @@ Open = Callable[..., InFlight]
 @pytest.fixture(autouse=True)
 def enough_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is, what is read aside is read."""
-    monkeypatch.setattr(inflight, "_DETAILS_S", 10)
+    monkeypatch.setattr(flightdetails, "_DETAILS_S", 10)
     monkeypatch.setattr(schedclock, "_MEASURE_S", 10)
 
 
@@ -642,15 +642,15 @@ def looked(reader: InFlight) -> tuple[Events, tuple[Detail, ...], int]:
 def test_stacks_are_those_of_this_look_and_the_rest_is_read_once(
     open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks, read, data = [0], [], inflight._data
+    looks, read, data = [0], [], flightdetails._data
 
     def counted(pid: int, tid: int, args: tuple[int, ...], rule: DataRule) -> Data | None:
         read.append(tid)
         return data(pid, tid, args, rule)
 
     monkeypatch.setattr(tasks, "kernel_stack", lambda *_: (f"vmlinux`step_{looks[0]}",))
-    monkeypatch.setattr(inflight, "_data", counted)
-    monkeypatch.setattr(inflight, "_MOST_STACKS", 2)
+    monkeypatch.setattr(flightdetails, "_data", counted)
+    monkeypatch.setattr(flightdetails, "_MOST_STACKS", 2)
     reader = open_reader(filters=Filters(pids=(blocked.pid,)), threshold_ns=0)
     first = looked(reader)
     assert {detail.stack() for detail in first[1]} == {("vmlinux`step_0",)}
@@ -669,7 +669,7 @@ def test_stacks_are_those_of_this_look_and_the_rest_is_read_once(
 def test_a_process_that_blocks_its_readers_is_left_alone_for_a_while(
     open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inflight, "_DETAILS_S", 0.05)
+    monkeypatch.setattr(flightdetails, "_DETAILS_S", 0.05)
     go_on, asked, start = threading.Event(), [], tasks.start_time(blocked.pid)
     stack = tasks.kernel_stack
 
@@ -692,22 +692,22 @@ def test_a_process_that_blocks_its_readers_is_left_alone_for_a_while(
         looked(reader)
         assert len(asked) == 2
         # And it is not for ever.
-        monkeypatch.setattr(inflight, "_SILENCE_S", 0)
+        monkeypatch.setattr(flightdetails, "_SILENCE_S", 0)
         monkeypatch.setattr(tasks, "start_time", lambda _: start)
         for count in (3, 4):
             looked(reader)
             assert len(asked) == count
     finally:
         go_on.set()
-    monkeypatch.setattr(inflight, "_DETAILS_S", 10)
+    monkeypatch.setattr(flightdetails, "_DETAILS_S", 10)
     assert eventually(lambda: looked(reader)[0]["flags"].tolist() == [EVENT_AT_LEAST])
 
 
 def test_readers_that_are_stuck_do_not_keep_clocks_from_being_measured(
     open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inflight, "_DETAILS_S", 0.01)
-    monkeypatch.setattr(inflight, "_SILENCE_S", 0)
+    monkeypatch.setattr(flightdetails, "_DETAILS_S", 0.01)
+    monkeypatch.setattr(flightdetails, "_SILENCE_S", 0)
     go_on = threading.Event()
     monkeypatch.setattr(tasks, "kernel_stack", lambda *_: go_on.wait() and ())
     reader = open_reader(filters=Filters(pids=(blocked.pid,)), threshold_ns=0)
@@ -1087,7 +1087,7 @@ def test_filters_hold_for_sleepers(
 def test_a_sleeper_that_blocks_its_readers_is_left_alone_for_a_while(
     open_reader: Open, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inflight, "_DETAILS_S", 0.05)
+    monkeypatch.setattr(flightdetails, "_DETAILS_S", 0.05)
     go_on, asked = threading.Event(), []
 
     def stuck(_pid: int, tid: int) -> tuple[str, ...]:
@@ -1209,4 +1209,4 @@ def test_memory_is_read_as_the_rules_say(rule: DataRule, expected: Data | None) 
     args = (
         ctypes.addressof(text), 7, ctypes.addressof(number), 0, 2**64 - 1, ctypes.addressof(long),
     )  # fmt: skip
-    assert inflight._data(os.getpid(), os.getpid(), args, rule) == expected
+    assert flightdetails._data(os.getpid(), os.getpid(), args, rule) == expected

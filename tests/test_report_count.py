@@ -440,7 +440,7 @@ class FakeCollection:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeCollection]]:
-    monkeypatch.setattr(command, "Collection", FakeCollection)
+    monkeypatch.setattr(command, "intervals", FakeCollection)
     # Where a clock shows 22:13:20 when the synthetic samples begin.
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

@@ -456,6 +456,7 @@ class Collection:
 
 def words(**changed: object) -> argparse.Namespace:
     usual = {"by": (), "top": None, "histograms": None, "json": False, "off_cpu": False}
+    usual["from_file"] = None
     return argparse.Namespace(**{"interval_s": None, "duration_s": 1.0, **usual, **changed})
 
 
@@ -464,7 +465,7 @@ def collected(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def set_intervals(*intervals: Aggregate) -> None:
         monkeypatch.setattr(Collection, "intervals", intervals)
 
-    monkeypatch.setattr(lat, "Collection", Collection)
+    monkeypatch.setattr(lat, "intervals", Collection)
     monkeypatch.setenv("COLUMNS", "80")
     return set_intervals
 

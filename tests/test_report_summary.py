@@ -373,10 +373,11 @@ class Collection:
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:
-    monkeypatch.setattr(summary, "Collection", Collection)
+    monkeypatch.setattr(summary, "intervals", Collection)
 
     def run(**changed: object) -> list[str]:
         usual = {"by": (), "top": None, "max": None, "json": False, "errno_summary": False}
+        usual["from_file"] = None
         given = {"interval_s": None, "duration_s": 1.0, **usual, **changed}
         assert summary.run(argparse.Namespace(**given)) == 3
         out, err = capsys.readouterr()

@@ -525,8 +525,9 @@ def test_another_process_during_a_pause_is_not_counted_and_takes_nothing_away(
 ) -> None:
     screen.open("read")
     screen.give({1: 5})
+    screen.press(" ")
     still = screen.text()
-    screen.press(" ", "p", *"1842", "enter")
+    screen.press("p", *"1842", "enter")
     assert screen.body()[0] == " nothing is counted anew while the picture is paused"
     assert len(screen.running()) == 1
     screen.press("ctrl l")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sysdash.commands import groups, words
+from sysdash.commands import groups, rewords, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ COMMANDS = {
             ("sysdash count --by pid,comm,syscall", "each process's calls"),
             ("sysdash count -- make", "the calls of a command"),
             ("sysdash count --output -i 10", "for InfluxDB, every ten seconds"),
+            ("sysdash count --from a.sysdash -i 1m", "what was recorded, each minute"),
         ),
     ),
     "lat": Command(
@@ -69,6 +70,7 @@ COMMANDS = {
             ("sysdash lat --off-cpu -d 5", "how much is work, how much waiting"),
             ("sysdash lat -p 1842 --json", "one process, for a program to read"),
             ("sysdash lat -- tar cf /dev/null /usr", "the calls of a command"),
+            ("sysdash lat --from a.sysdash --since -5m", "a recording's last five minutes"),
         ),
         note=words.PERCENTILE_NOTE,
     ),
@@ -81,6 +83,7 @@ COMMANDS = {
             ("sysdash summary -d 5", "the whole machine, for five seconds"),
             ("sysdash summary --by thread -p 1842", "each thread of a process"),
             ("sysdash summary --errno-summary -- make", "a command, with its errors"),
+            ("sysdash summary --from a.sysdash -d 1m", "a recording's first minute"),
         ),
     ),
     "slow": Command(
@@ -94,6 +97,7 @@ COMMANDS = {
             ("sysdash slow --syscall fsync -T 3", "the three longest, at Ctrl-C"),
             ("sysdash slow --in-flight", "what has not returned yet"),
             ("sysdash slow --json -- make", "a command's, as objects"),
+            ("sysdash slow --from a.sysdash -T 10", "the ten longest of a recording"),
         ),
     ),
     "args": Command(
@@ -121,6 +125,47 @@ COMMANDS = {
             ("sysdash stacks --syscall futex -U -T 3", "who waits for locks"),
             ("sysdash stacks -f -- make >make.folded", "a command's, for another tool"),
         ),
+    ),
+    "record": Command(
+        "record all that the dashboard shows to a file, for later",
+        rewords.record,
+        "sysdash.commands.record",
+        collects=True,
+        examples=(
+            ("sysdash record a.sysdash", "until Ctrl-C"),
+            ("sysdash record a.sysdash --max-age 15m", "the last 15 minutes, always"),
+            ("sysdash record a.sysdash --max-size 60MB", "as much as fits in 60 MB"),
+            ("sysdash record --append a.sysdash -d 10m", "ten minutes more of the same"),
+            ("sysdash record make.sysdash -- make -j4", "a command, until it ends"),
+        ),
+    ),
+    "replay": Command(
+        "the dashboard on a recording, without root",
+        rewords.replay,
+        "sysdash.commands.replay",
+        collects=False,
+        examples=(
+            ("sysdash replay --demo", "a recording that comes with it"),
+            ("sysdash replay a.sysdash --at 10:05", "begin at five past ten"),
+            ("sysdash replay a.sysdash --speed 16", "an hour in four minutes"),
+        ),
+        note="Space pauses and goes on; the arrows left and right, < and > move in time, as\n"
+        "does the mouse on the timeline at the bottom; [ ] and z zoom into a window. The\n"
+        "help, on ?, has all keys.",
+    ),
+    "diff": Command(
+        "what has changed between two recordings, and what is only noise",
+        rewords.diff,
+        "sysdash.commands.diff",
+        collects=False,
+        examples=(
+            ("sysdash diff old.sysdash new.sysdash", "two recordings"),
+            ("sysdash diff a.sysdash@..10:05 @10:05..", "before and after five past ten"),
+            ("sysdash diff a.sysdash@..+30s @-30s..", "its beginning and its end"),
+            ("sysdash diff a.sysdash b.sysdash --all", "what is only noise, too"),
+            ("sysdash diff a.sysdash b.sysdash --json", "for a program to read"),
+        ),
+        note=rewords.NOISE_NOTE,
     ),
     "doctor": Command(
         "what this machine offers, what is missing, what to do about it",

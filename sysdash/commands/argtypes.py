@@ -8,9 +8,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sysdash import limits, syscalls
 from sysdash.units import parse_duration
+
+if TYPE_CHECKING:
+    from sysdash.moments import Moment
 
 WAITING = "%waiting"
 """What ``--syscall`` takes for all calls of :func:`sysdash.syscalls.waiting`."""
@@ -63,6 +67,17 @@ def file(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("a file's name cannot be empty")
     return text
+
+
+def moment(text: str) -> Moment:
+    """A moment of a recording."""
+    # Only here: it needs numpy, which takes a while to import.
+    from sysdash.moments import parse
+
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def format_(text: str) -> str:

@@ -8,16 +8,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from sysdash.aggregates import Accumulator, Aggregate
 from sysdash.collector import Source
 from sysdash.commands import printing
+from sysdash.commands.intervals import Intervals, forget
 from sysdash.commands.lifetimes import Lifetimes
 from sysdash.filters import Filters
 from sysdash.interrupts import ENDING, held_back
@@ -44,13 +43,32 @@ _SAME_MOMENT_S = 0.001
 """An interval that would end so shortly before the duration ends with it."""
 
 
-class Collection:
-    """One run of the probe for a command-line tool.
+def intervals(
+    args: argparse.Namespace,
+    by: Sequence[str],
+    *,
+    timed: bool = True,
+    off_cpu: bool = False,
+    data: bool = False,
+) -> Intervals:
+    """What a command that adds up calls prints from: a recording, or else a run of the probe.
 
-    Attributes:
-        interrupted: whether Ctrl-C has been pressed, which a terminal shows in the line it is at.
-        status: the exit code, once nothing more is yielded: the command's, or 0.
+    The arguments are those of :class:`Collection` and of
+    :class:`sysdash.commands.recorded.Recorded`.
+
+    Raises:
+        CannotCollect: the recording cannot be read, or has nothing of what is wanted.
     """
+    if args.from_file is None:
+        return Collection(args, by, timed=timed, off_cpu=off_cpu, data=data)
+    # Only here: others need not wait for what reads recordings to be imported.
+    from sysdash.commands.recorded import Recorded
+
+    return Recorded(args, by, timed=timed, off_cpu=off_cpu)
+
+
+class Collection(Intervals):
+    """One run of the probe for a command-line tool; its exit code is the command's, or 0."""
 
     def __init__(
         self,
@@ -74,34 +92,18 @@ class Collection:
                 output goes to standard error.
             open_source: makes the source; by default the probe, without slow calls.
         """
+        super().__init__(by, timed=timed)
         self._open_source = open_source or self._open_plain_source
         self._filters: Filters = args.filters
         self._command: list[str] = args.command
         self._interval_s: float | None = args.interval_s
         self._duration_s: float = args.duration_s or math.inf
-        self._by = tuple(by)
-        self._timed = timed
         self._off_cpu = off_cpu
         self._command_output = sys.stderr.fileno() if data else None
         self._signals = {n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN}
         if self._command:
             self._signals.add(signal.SIGCHLD)
         self._counted = 0
-        self.interrupted = False
-        self.status = 0
-
-    def aggregates(self, ready: Callable[[], None]) -> Iterator[Aggregate]:
-        """Collect, and yield one aggregate an interval, and the last, shorter one at the end.
-
-        The end, ``ready`` and what is raised are those of :meth:`snapshots`.
-        """
-        accumulator = Accumulator(self._by, timed=self._timed)
-        with closing(self._collect(ready, _READ_S)) as snapshots:
-            for snapshot, complete in snapshots:
-                accumulator.add(snapshot)
-                aggregate = accumulator.take() if complete else None
-                if aggregate is not None:
-                    yield aggregate
 
     def snapshots(
         self, ready: Callable[[], None], *, live: bool = True
@@ -140,7 +142,7 @@ class Collection:
             stack.callback(source.close)
             if signal.sigpending() & set(ENDING) & self._signals:
                 return  # they are let go now, and do what they do to any program
-            at_last.callback(_forget, self._signals)
+            at_last.callback(forget, self._signals)
             ready()
             if workload is not None:
                 workload.release(lambda: bool(signal.sigpending() & set(ENDING)))
@@ -240,9 +242,3 @@ def _absent(comms: Sequence[str]) -> list[str]:
         except OSError:
             continue  # ended since it was listed
     return [comm for comm in comms if comm not in found]
-
-
-def _forget(numbers: AbstractSet[signal.Signals]) -> None:
-    """Drop the signals that are pending: what they ask for is being done."""
-    while signal.sigtimedwait(numbers, 0) is not None:
-        pass

@@ -248,6 +248,11 @@ _OFFERS = {
     "cgroup": _cgroups,
     "by": _keys,
     "config": _files,
+    "from_file": _files,
+    "file": _files,
+    "record": _files,
+    "before": _files,
+    "after": _files,
     "svg": _files,
     "speedscope": _files,
 }

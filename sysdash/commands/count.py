@@ -8,7 +8,7 @@ import sys
 from sysdash import syscalls
 from sysdash.aggregates import Aggregate
 from sysdash.commands import printing
-from sysdash.commands.collecting import Collection
+from sysdash.commands.collecting import intervals
 from sysdash.report import count, line_protocol
 from sysdash.report.objects import aggregate_object
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
         printing.tell("times of --output are whole seconds: one interval each")
         args.interval_s = 1.0
     data = bool(args.json or args.output)
-    collection = Collection(args, keys(args), timed=args.latency, data=data)
+    collection = intervals(args, keys(args), timed=args.latency, data=data)
     columns = count.Columns(latency=args.latency, milliseconds=args.milliseconds, rate=args.rate)
     time_s = 0
     for aggregate in collection.aggregates(

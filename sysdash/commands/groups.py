@@ -6,8 +6,10 @@ Nothing heavy is imported here, so that ``--help`` and a wrong word answer at on
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +20,8 @@ from sysdash.units import safe
 Check = Callable[[argparse.Namespace], str | None]
 """What must hold of all words together; returns what is wrong, None if nothing is."""
 
+_NEGATIVE = re.compile(r"-[0-9]")
+
 
 class ArgumentParser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line.
@@ -25,12 +29,26 @@ class ArgumentParser(argparse.ArgumentParser):
     Attributes:
         checks: what must hold of all words together.
         begins_command: the words after which all others are a command's; empty if none can be.
+        signed: options whose value may begin with a minus and a digit.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.checks: list[Check] = []
         self.begins_command: tuple[str, ...] = ()
+        self.signed: tuple[str, ...] = ()
+
+    # argparse declares it twice, for namespaces of other classes.
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse what is known; ``--until -5m`` is one option with its value."""
+        words = sys.argv[1:] if args is None else [*args]
+        for at in range(len(words) - 2, -1, -1):
+            if words[at] in self.signed and _NEGATIVE.match(words[at + 1]):
+                # Otherwise argparse would take the value for an option.
+                words[at : at + 2] = [f"{words[at]}={words[at + 1]}"]
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
@@ -69,6 +87,9 @@ COMMAND_HELP = (
     "end with it and with its exit status"
 )
 
+
+_MOMENTS = "10:00, 10:00:00, 2026-11-21T10:00:00, +30s (from the beginning) or -5m (from the end)"
+"""How a moment is written: :data:`sysdash.moments.FORMS`, whose module takes its time to import."""
 
 UNITS = ", as 5, 0.5, 500ms or 2m"
 
@@ -159,6 +180,40 @@ def command(parser: ArgumentParser, *also: str) -> None:
             help="the same as -- COMMAND",
         )
     parser.checks.append(_command_alone)
+
+
+def recorded(parser: ArgumentParser) -> None:
+    """Let a recording be read in place of collecting."""
+    group = parser.add_argument_group(
+        "what was recorded",
+        "Prints what it would have printed then. It needs no root; filters choose among\n"
+        "what was recorded, and -i and -d are of the time then.",
+    )
+    group.add_argument(
+        "--from",
+        dest="from_file",
+        metavar="FILE",
+        type=argtypes.file,
+        help="read this recording of sysdash record",
+    )
+    for name, what in (
+        ("--since", f"from this moment on: {_MOMENTS}"),
+        ("--until", "up to this moment, likewise"),
+    ):
+        group.add_argument(name, metavar="TIME", type=argtypes.moment, help=what)
+    parser.signed += ("--since", "--until")
+    parser.checks.append(_recorded_alone)
+
+
+def _recorded_alone(args: argparse.Namespace) -> str | None:
+    if args.from_file is None:
+        given = "--since" if args.since else "--until" if args.until else None
+        return f"{given} needs --from: it is a time of a recording" if given else None
+    if args.command:
+        return "--from and a command exclude each other: what was recorded has happened"
+    if args.include_self:
+        return "--from and --include-self exclude each other: what was left out was not recorded"
+    return None
 
 
 def _filters_fit(args: argparse.Namespace) -> str | None:

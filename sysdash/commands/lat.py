@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 
 from sysdash.commands import printing
-from sysdash.commands.collecting import Collection
+from sysdash.commands.collecting import intervals
 from sysdash.report.latency import TOP, latency_lines
 from sysdash.report.objects import aggregate_object
 
 
 def run(args: argparse.Namespace) -> int:
     """Collect until the end, print every interval, and return the exit code."""
-    collection = Collection(args, args.by or ("syscall",), off_cpu=args.off_cpu, data=args.json)
+    collection = intervals(args, args.by or ("syscall",), off_cpu=args.off_cpu, data=args.json)
     for aggregate in collection.aggregates(lambda: printing.announce(args)):
         if args.json:
             found = aggregate_object(aggregate, top=args.top, sort="total", histogram=True)

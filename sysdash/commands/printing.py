@@ -47,7 +47,7 @@ def columns() -> int:
 
 def announce(args: argparse.Namespace) -> None:
     """Say that calls are being collected, to a person who waits for the result."""
-    if not args.json and sys.stderr.isatty():
+    if not args.json and args.from_file is None and sys.stderr.isatty():
         print("Tracing syscalls... Ctrl+C to end.", file=sys.stderr, flush=True)
 
 

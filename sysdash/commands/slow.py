@@ -9,21 +9,14 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
 
-from sysdash import syscalls
 from sysdash.arguments import Signatures, of_formats
-from sysdash.collector import Source
 from sysdash.commands import printing
-from sysdash.commands.collecting import Collection
-from sysdash.commands.words import by_number
-from sysdash.config import ConfigError
-from sysdash.filters import Filters
+from sysdash.commands.origins import origin
 from sysdash.model import SlowCall, Snapshot
-from sysdash.probes import capabilities, tracefs
-from sysdash.probes.aside import Aside
+from sysdash.probes import tracefs
 from sysdash.report import slow
-from sysdash.report.losses import closed_line, dropped
+from sysdash.report.losses import dropped
 from sysdash.story import Teller
 
 
@@ -31,18 +24,11 @@ def run(args: argparse.Namespace) -> int:
     """Print slow calls until the end, or the calls in flight, and return the exit code.
 
     Raises:
-        CannotCollect: this machine or user cannot.
+        CannotCollect: this machine or user cannot, or a recording has no slow calls.
         CannotRun: there is no such command.
         ConfigError: no call can be slow.
     """
-    settings = args.settings
-    if all(ns is None for ns in (settings.threshold_ns, *settings.thresholds_ns.values())):
-        raise ConfigError("every threshold is off, so that no call can be slow (see --threshold)")
     return _Run(args).run()
-
-
-_STACK_S = 5.0
-"""How long one stack may take: its files may lie on a server that does not answer."""
 
 
 class _Run:
@@ -53,42 +39,23 @@ class _Run:
         self._signatures = Signatures(of_formats(tracefs.formats()))
         self._teller = Teller(self._signatures)
         self._stacks = args.settings.slow_stacks and not args.no_stack
-        per_second = args.per_second
-        self._per_second = args.settings.slow_per_second if per_second is None else per_second
+        self._origin = origin(args, self._signatures, stacks=self._stacks)
         self._at_once = args.interval_s is None and args.duration_s is None
         self._shown = self._happened = 0
         self._last: Snapshot | None = None
-        self._aside = Aside()
 
     def run(self) -> int:
         args = self._args
-        collection = Collection(args, data=args.json, open_source=self._open_source)
-        with closing(collection.snapshots(self._begin)) as snapshots:
+        intervals = self._origin.intervals
+        with closing(intervals.snapshots(self._begin)) as snapshots:
             if args.in_flight:
                 self._show_in_flight(snapshots)
             elif args.top is not None:
                 self._show_longest(snapshots)
             else:
                 self._show_each(snapshots)
-        self._end(apart=collection.interrupted and sys.stdout.isatty())
-        return collection.status
-
-    def _open_source(self, filters: Filters) -> Source:
-        # Only here: bcc takes a while to import.
-        from sysdash.probes.source import BpfSource, Stories
-
-        settings = self._args.settings
-        source = BpfSource(
-            filters,
-            by_number(settings.thresholds_ns),
-            default_threshold_ns=settings.threshold_ns,
-            slow_per_second=self._per_second,
-            stories=Stories(self._signatures.reads(), stacks=self._stacks),
-            in_flight=self._args.in_flight,
-            waiting=syscalls.waiting(),
-        )
-        source.watch_in_flight = self._args.in_flight
-        return source
+        self._end(apart=intervals.interrupted and sys.stdout.isatty())
+        return intervals.status
 
     # --- Which calls ---
 
@@ -143,7 +110,7 @@ class _Run:
                     printing.tell(line)
             if self._at_once:
                 break
-        words = closed_line(closed, capabilities.missing_to_look())
+        words = self._origin.closed(closed)
         if words:
             printing.tell(words)
 
@@ -151,12 +118,12 @@ class _Run:
 
     def _begin(self) -> None:
         args = self._args
-        if not args.json:
+        if self._origin.thresholds is None and not args.json:
+            printing.show(["Slow calls:" if not args.in_flight else "Calls in flight:"])
+        elif self._origin.thresholds is not None and not args.json:
             names = [name for name in args.syscall if not name.startswith(("!", "%"))]
-            settings = args.settings
             line = slow.beginning(
-                settings.threshold_ns,
-                settings.thresholds_ns,
+                *self._origin.thresholds,
                 syscalls_only=names if len(names) == len(args.syscall) else (),
                 in_flight=args.in_flight,
                 goes_on=not (args.in_flight and self._at_once),
@@ -170,7 +137,7 @@ class _Run:
     def _show(self, calls: Sequence[SlowCall]) -> None:
         args = self._args
         self._shown += len(calls)
-        for call in map(self._with_stack, calls):
+        for call in map(self._origin.with_stack, calls):
             # One by one: the stack of the next may take a while.
             story = self._teller.tell(call)
             if args.json:
@@ -184,18 +151,10 @@ class _Run:
                 )
                 printing.show(["", *block(call, story, shown)])
 
-    def _with_stack(self, call: SlowCall) -> SlowCall:
-        """The call with its stack looked up; without, where the program cannot be read."""
-        if not self._stacks:
-            return call
-        found, _ = self._aside.run([call.detail.stack], _STACK_S)
-        frames = (found[0] if found else None) or ()
-        return replace(call, detail=replace(call.detail, stack=lambda: frames))
-
     def _end(self, *, apart: bool) -> None:
         if self._args.in_flight or self._last is None:
             return
-        missing, unlisted = dropped(self._last.lost, self._per_second), _unlisted(self._last)
+        missing, unlisted = dropped(self._last.lost, self._origin.per_second), _unlisted(self._last)
         if unlisted and self._args.top is not None:
             missing += "; longer ones may be among those not listed"
         if not self._args.json:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from sysdash.commands import printing
-from sysdash.commands.collecting import Collection
+from sysdash.commands.collecting import intervals
 from sysdash.report.objects import aggregate_object
 from sysdash.report.summary import has_tables, keys_of, summary_lines
 
@@ -17,9 +17,7 @@ def run(args: argparse.Namespace) -> int:
     several = has_tables(args.by) and not args.json
     # Where there is one table, both are about its rows.
     rows: int | None = args.top if args.max is None and not several else args.max
-    collection = Collection(
-        args, keys_of(args.by, errno_summary=errors), timed=True, data=args.json
-    )
+    collection = intervals(args, keys_of(args.by, errno_summary=errors), timed=True, data=args.json)
     for aggregate in collection.aggregates(lambda: printing.announce(args)):
         if args.json:
             printing.data(aggregate, aggregate_object(aggregate, top=rows, sort="total"))

@@ -11,26 +11,31 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from sysdash import syscalls, terminal
 from sysdash.arguments import Signatures, of_formats
 from sysdash.collector import Collector, Source
-from sysdash.commands.argtypes import WAITING
+from sysdash.commands import printing
+from sysdash.commands.described import describe
+from sysdash.commands.record import ending, thresholds_in_words
+from sysdash.commands.taping import Taping
 from sysdash.commands.words import by_number
 from sysdash.distribution import Question
 from sysdash.errors import CannotCollect
 from sysdash.filters import Filters
 from sysdash.history import History
-from sysdash.model import Filter
+from sysdash.model import Filter, Snapshot
 from sysdash.probes import capabilities, tracefs
+from sysdash.recording import Facts
 from sysdash.story import Teller
-from sysdash.units import bytes_, fit, safe, width
+from sysdash.units import bytes_, fit, safe
 from sysdash.valuing import Publish, Wake
 from sysdash.workload import Tail, Workload
 
-_CGROUP_COLUMNS = 20
-_COMMAND_COLUMNS = 30
+_OF_LATE = 120
+"""Intervals in which a process is looked for."""
+
+_FILE_COLUMNS = 60
 
 _MOST_OUTPUT = 256 * 1024
 """Bytes that are kept of what a command writes while the dashboard has the terminal."""
@@ -53,10 +58,23 @@ def run(args: argparse.Namespace) -> int:
             "the dashboard needs a terminal", "Run it in one, without a pipe (ssh needs -t)"
         )
     history = History(
-        keep_slow=settings.slow_keep, max_bytes=settings.history_memory_mb * 1_000_000
+        settings.slow_keep,
+        settings.history_memory_mb * 1_000_000,
+        settings.history_minutes * 60,
     )
 
     signatures = Signatures(of_formats(tracefs.formats()))
+    limits = describe(filters, args.command)
+    taping = Taping(
+        lambda: Facts.here(
+            settings.interval_s,
+            limits=limits,
+            thresholds=thresholds_in_words(settings),
+            stacks=settings.slow_stacks,
+            off_cpu=args.off_cpu,
+        ),
+        args.record,
+    )
     workload: Workload | None = None
     collector: Collector | None = None
     # The time to load the probe is not the user's.
@@ -76,18 +94,23 @@ def run(args: argparse.Namespace) -> int:
             waiting=syscalls.waiting(),
             off_cpu=args.off_cpu,
         )
-        if workload is not None:
-            try:
+        try:
+            if args.record is not None:
+                taping.start()
+            if workload is not None:
                 workload.release(lambda: collector is not None and collector.stopping)
-            except BaseException:
-                source.close()
-                raise
+        except BaseException:
+            source.close()
+            raise
         end = time.monotonic() + (args.duration_s or math.inf)
         return source
 
+    def keep(snapshot: Snapshot) -> None:
+        taping.add(snapshot, history.append(snapshot))
+
     def collect(wake: Wake) -> Collector:
         nonlocal collector
-        collector = Collector(open_source, settings.interval_s, history.append, wake)
+        collector = Collector(open_source, settings.interval_s, keep, wake)
         return collector
 
     def count_values(
@@ -111,6 +134,7 @@ def run(args: argparse.Namespace) -> int:
         return time.monotonic() >= end or (workload is not None and workload.poll() is not None)
 
     with ExitStack() as stack:
+        stack.callback(_tell_recorded, taping)
         if args.command:
             workload = stack.enter_context(_behind(args.command))
         terminal.run(
@@ -120,14 +144,24 @@ def run(args: argparse.Namespace) -> int:
             sort=settings.sort,
             theme=settings.theme,
             display=settings.display,
-            limits=describe(filters, args.command),
+            limits=limits,
             most=args.top,
             tell=Teller(signatures).tell,
             signatures=signatures,
             count_values=count_values,
             done=None if workload is None and args.duration_s is None else done,
+            recordings=taping,
         )
     return 0 if workload is None else workload.terminate()
+
+
+def _tell_recorded(taping: Taping) -> None:
+    """Say what was recorded, once the terminal is the shell's again."""
+    for status in taping.close():
+        lines = [ending(status, fit(safe(status.path), _FILE_COLUMNS))]
+        printing.show(lines)
+        if status.error:
+            printing.tell(f"recording to {safe(status.path)} has ended: {status.error}")
 
 
 @contextmanager
@@ -198,44 +232,4 @@ def narrowed(filters: Filters, question: Question, *, of_command: bool | None = 
 def _seen(history: History, pid: int | None) -> bool:
     """Whether any call of a process was collected of late."""
     past = history.past
-    return past is not None and any(past.rates(Filter(pid=pid), len(past.counts)))
-
-
-def describe(filters: Filters, command: Sequence[str] = ()) -> str:
-    """What the filters let through, in a few words for the header; empty where all is collected."""
-    words = []
-    for name, values in (
-        ("pid", filters.pids),
-        ("tid", filters.tids),
-        ("ppid", filters.ppids),
-        ("comm", [safe(comm) for comm in filters.comms]),
-        ("cgroup", [_short(path) for path in filters.cgroups]),
-        ("", _names(filters.syscalls)),
-        ("", [f"!{name}" for name in _names(filters.not_syscalls)]),
-        ("", [*map(syscalls.errno_name, filters.errnos)]),
-        ("", ["failures"] if filters.failures else []),
-    ):
-        if values:
-            words.append(f"{name} {','.join(map(str, values))}".strip())
-    if command:
-        words.append(fit(safe(" ".join(["--", *command])), _COMMAND_COLUMNS))
-    return " ".join(words)
-
-
-def _short(path: str) -> str:
-    """A cgroup's path, or of a long one the end."""
-    text = safe(path)
-    return (
-        text
-        if width(text) <= _CGROUP_COLUMNS
-        else fit(f"…/{safe(Path(path).name)}", _CGROUP_COLUMNS)
-    )
-
-
-def _names(numbers: tuple[tuple[int, int], ...]) -> list[str]:
-    """Each syscall's name once, though it has a number in every ABI; one word for a class."""
-    waiting = {*syscalls.waiting()}
-    head = []
-    if waiting <= {*numbers}:
-        head, numbers = [WAITING], tuple(number for number in numbers if number not in waiting)
-    return head + list(dict.fromkeys(syscalls.name(nr, abi) or str(nr) for nr, abi in numbers))
+    return past is not None and any(past.rates(Filter(pid=pid), _OF_LATE))

@@ -36,6 +36,9 @@ PERCENTILE_NOTE = (
 
 _LEAST_BLOCK_NS = 1000  # as offcputime
 
+_CGROUP_MOUNT = "/sys/fs/cgroup"
+"""Where the cgroup v2 hierarchy is mounted almost everywhere (cgroups(7))."""
+
 
 # --- What each command understands ---
 
@@ -60,6 +63,9 @@ def top(parser: groups.ArgumentParser) -> None:
     show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
     show.add_argument(
         "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
+    )
+    show.add_argument(
+        "--record", metavar="FILE", type=argtypes.file, help="record from the beginning; R ends it"
     )
     groups.filter_options(parser)
     groups.command(parser)
@@ -91,6 +97,7 @@ def count(parser: groups.ArgumentParser) -> None:
     show.add_argument(
         "-l", "--list", action="store_true", help="list the syscalls that have names, and end"
     )
+    groups.recorded(parser)
     groups.filter_options(parser)
     groups.command(parser, "--exec")
     parser.checks += [
@@ -119,6 +126,7 @@ def lat(parser: groups.ArgumentParser) -> None:
     groups.by(show, KEYS)
     groups.off_cpu(show)
     groups.json(show)
+    groups.recorded(parser)
     groups.filter_options(parser)
     groups.command(parser)
     parser.checks.append(
@@ -144,6 +152,7 @@ def summary(parser: groups.ArgumentParser) -> None:
         "--errno-summary", action="store_true", help="under each syscall, which errors how often"
     )
     groups.json(show)
+    groups.recorded(parser)
     groups.filter_options(parser)
     groups.command(parser)
 
@@ -177,6 +186,7 @@ def slow(parser: groups.ArgumentParser) -> None:
     )
     show.add_argument("--no-stack", action="store_true", help="leave out the stacks")
     groups.json(show, "call")
+    groups.recorded(parser)
     groups.filter_options(parser)
     groups.command(parser)
     parser.checks += [
@@ -199,6 +209,17 @@ def slow(parser: groups.ArgumentParser) -> None:
         lambda args: (
             "--in-flight and --per-second exclude each other"
             if args.in_flight and args.per_second is not None
+            else None
+        ),
+        lambda args: (
+            "--from and --per-second exclude each other: what is listed was decided then"
+            if args.from_file is not None and args.per_second is not None
+            else None
+        ),
+        lambda args: (
+            "--in-flight --from and -c/--ppid or --cgroup exclude each other: parents and cgroups "
+            "of calls in flight are not recorded"
+            if args.in_flight and args.from_file is not None and (args.ppid or args.cgroup)
             else None
         ),
     ]
@@ -367,12 +388,25 @@ def settings(args: argparse.Namespace) -> Settings:
 def _with_thresholds(
     configured: Settings, given: Iterable[tuple[str | None, int | None]]
 ) -> Settings:
-    """The thresholds of the words over the configured ones; one for all replaces all of those."""
+    default_ns, named = over(configured.threshold_ns, configured.thresholds_ns, given)
+    return replace(configured, threshold_ns=default_ns, thresholds_ns=named)
+
+
+def over(
+    default_ns: int | None,
+    thresholds_ns: config.Thresholds,
+    given: Iterable[tuple[str | None, int | None]],
+) -> tuple[int | None, dict[str, int | None]]:
+    """Thresholds with those of the words over them; one for all replaces all.
+
+    Args:
+        default_ns: that of all syscalls that have none of their own; None for never.
+        thresholds_ns: those of single ones, by name.
+        given: as :func:`sysdash.commands.argtypes.thresholds` reads them.
+    """
     alone = [ns for name, ns in given if name is None]
     named = {name: ns for name, ns in given if name is not None}
-    if alone:
-        return replace(configured, threshold_ns=alone[-1], thresholds_ns=named)
-    return replace(configured, thresholds_ns={**configured.thresholds_ns, **named})
+    return (alone[-1], named) if alone else (default_ns, {**thresholds_ns, **named})
 
 
 def by_number(thresholds_ns: config.Thresholds) -> dict[tuple[int, int], int | None]:
@@ -387,25 +421,40 @@ def by_number(thresholds_ns: config.Thresholds) -> dict[tuple[int, int], int | N
 def filters(args: argparse.Namespace) -> Filters:
     """The filters of the command line.
 
+    Those for a recording are about what was there when it was made: nothing is looked for now, and
+    cgroups are paths below the hierarchy's mount, beginning with a slash.
+
     Raises:
         CannotCollect: a process, thread or cgroup is not there.
     """
-    for pid in (*args.pid, *args.ppid):
-        targets.require_process(pid)
-    for tid in args.tid:
-        targets.require_thread(tid)
+    recorded = getattr(args, "from_file", None) is not None
+    if not recorded:
+        for pid in (*args.pid, *args.ppid):
+            targets.require_process(pid)
+        for tid in args.tid:
+            targets.require_thread(tid)
+    cgroup_path = _recorded_cgroup if recorded else targets.cgroup_path
     return Filters(
         pids=_unique(args.pid),
         tids=_unique(args.tid),
         ppids=_unique(args.ppid),
         comms=_unique(args.comm),
-        cgroups=_unique(map(targets.cgroup_path, args.cgroup)),
+        cgroups=_unique(map(cgroup_path, args.cgroup)),
         syscalls=_numbers(word for word in args.syscall if not word.startswith("!")),
         not_syscalls=_numbers(word[1:] for word in args.syscall if word.startswith("!")),
         failures=args.failures,
         errnos=_unique(args.errno),
         include_self=args.include_self,
     )
+
+
+def _recorded_cgroup(path: str) -> str:
+    """A cgroup's path below the hierarchy's mount, where it may have been given with that."""
+    for root in (str(targets.cgroup_root()), _CGROUP_MOUNT):
+        if path == root or path.startswith(f"{root}/"):
+            path = path.removeprefix(root)
+            break
+    return f"/{path.strip('/')}"
 
 
 def _unique(values: Iterable[_T]) -> tuple[_T, ...]:

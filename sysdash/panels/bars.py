@@ -8,10 +8,11 @@ from sysdash import units
 from sysdash.keys import Binding, Context, footer, label
 from sysdash.model import Filter
 from sysdash.panels.cells import Line, fill, width
-from sysdash.ui_state import Scene, UiState
+from sysdash.ui_state import REPLAY, Scene, UiState
 
 _MOST_OF_HOST, _LEAST_OF_HOST = 24, 8
 _LEAST_OF_FILTER = 8
+_MOST_OF_RECORDING = 40
 
 
 def filter_text(shown: Filter) -> str:
@@ -35,7 +36,10 @@ def header(scene: Scene | None, state: UiState, columns: int) -> Line:
     """
     mode = "PAUSED" if state.paused else state.mode
     badge = {"PAUSED": "badge.paused", "REPLAY": "badge.replay"}.get(mode, "badge.live")
-    pace: Line = [(badge, f" {mode} {seconds(state.interval_s)} ")]
+    how_fast = f"{state.speed:g}\u00d7" if state.mode == REPLAY else seconds(state.interval_s)
+    pace: Line = [(badge, f" {mode} {how_fast} ")]
+    if state.recording:
+        pace.append(("badge.recording", f" {units.fit(state.recording, _MOST_OF_RECORDING)} "))
     sort: Line = [("header", f"{state.sorted_by} ↑" if state.inverted else state.sorted_by)]
     shown: Line = [("header.name" if state.filter else "header", filter_text(state.filter))]
     if state.limits:
@@ -45,6 +49,8 @@ def header(scene: Scene | None, state: UiState, columns: int) -> Line:
     if scene is not None:
         snapshot = scene.view.snapshot
         window = [("header.dim", "window "), ("header", seconds(snapshot.interval_s))]
+        if state.adding is not None:
+            window = [("header.name", f"adding up {state.adding:.0%}")]
         at = time.localtime(snapshot.time_ns // 1_000_000_000)
         clock = f"  {time.strftime('%H:%M:%S', at)} "
         host = units.fit(units.safe(snapshot.host.name), _MOST_OF_HOST)

@@ -24,7 +24,7 @@ Line = list[Segment]
 NONE = "·"
 """Stands for a number that there is none of."""
 
-_ASCII = str.maketrans("━┯┷┿▹—", "=+++--")
+_ASCII = str.maketrans("━┯┷┿▹—░▓╌╵•▲→≈", "=+++--.+~'*^>~")
 """What only panels draw; the rest is in :func:`sysdash.bars.ascii_blocks`."""
 
 _LEVELS = "▁▂▃▄▅▆▇"

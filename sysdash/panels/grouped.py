@@ -14,7 +14,7 @@ from sysdash.model import Row, Syscall, Table
 from sysdash.panels.cells import NONE, Line, graded_bar, time_per_second
 from sysdash.panels.table import Column, Placed, TablePanel, loading, place
 from sysdash.report.shares import part_of
-from sysdash.ui_state import Scene, UiState
+from sysdash.ui_state import REPLAY, Scene, UiState
 
 Identity = tuple[Any, ...]
 """The values of a row's :attr:`GroupedPanel.identity` columns: int, or bytes for ``comm``."""
@@ -113,7 +113,7 @@ class GroupedPanel(TablePanel):
     @override
     def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
         if self.scene is None:
-            return loading(columns, rows)
+            return loading(columns, rows, recorded=self.state.mode == REPLAY)
         return super().lines(columns, rows, focus)
 
     @override

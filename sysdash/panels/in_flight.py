@@ -26,7 +26,7 @@ from sysdash.panels.cells import Line
 from sysdash.panels.table import Column, Placed, loading
 from sysdash.story import Story
 from sysdash.syscalls import waits
-from sysdash.ui_state import Scene, UiState
+from sysdash.ui_state import REPLAY, Scene, UiState
 
 
 def _where(call: SlowCall) -> str:
@@ -118,7 +118,7 @@ class InFlightPanel(CallsPanel):
     @override
     def lines(self, columns: int, rows: int, focus: bool) -> list[Line]:
         if self.scene is None:
-            return loading(columns, rows)
+            return loading(columns, rows, recorded=self.state.mode == REPLAY)
         note = self._note(columns)
         lines = super().lines(columns, rows - len(note) - bool(note), focus)
         return [*lines, [], *note] if note else lines

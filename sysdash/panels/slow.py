@@ -23,6 +23,7 @@ from sysdash.panels.calls import (
     line,
 )
 from sysdash.panels.cells import Line
+from sysdash.panels.heatmap import latencies
 from sysdash.panels.table import Column, Placed
 from sysdash.story import Story
 from sysdash.syscalls import errno_name
@@ -89,11 +90,15 @@ class SlowPanel(CallsPanel):
         calls += [call for call in shown.slow(self._held) if id(call) not in known]
         if len(calls) > len(scene.slow):
             calls.sort(key=lambda call: call.time_ns, reverse=True)
-        if state.detail:
+        if state.detail or state.band_ns:
+            low_ns, high_ns = state.band_ns or (0, 2**64)
+            errno = state.errno if state.detail else None
             return [
                 call
                 for call in calls
-                if call.syscall == state.syscall and state.errno in (None, call.errno)
+                if call.syscall == state.syscall
+                and errno in (None, call.errno)
+                and low_ns <= call.duration_ns < high_ns
             ]
         return calls
 
@@ -116,6 +121,8 @@ class SlowPanel(CallsPanel):
             if state.paused:
                 return PAUSED
             return f"waiting for the next one that fails with {errno_name(state.errno)}{among}…"
+        if state.band_ns:
+            return f"no slow call took so long in this time{among}"
         return f"no call took longer than its threshold{among}"
 
     @override
@@ -124,6 +131,10 @@ class SlowPanel(CallsPanel):
         if self.state.detail and self.state.syscall:
             title = "Examples of" if self.state.example else title
             title = f"{title} {self.state.only(self.state.syscall.name)}"
+        if self.state.band_ns and self.state.syscall:
+            low_ns, high_ns = self.state.band_ns
+            name = "" if self.state.detail else f" {self.state.syscall.name}"
+            title = f"{title}{name} {latencies(low_ns, high_ns)}"
         newer = self.selected_index()
         if newer is None:
             return title

@@ -40,6 +40,7 @@ LOSSES: dict[str, Loss] = {
     "calls": Loss(("calls",), True, "calls that could not be counted at all"),
     "threads": Loss(("threads",), True, "threads of the command that could not be followed"),
     "missed": Loss(("probe missed", "missed"), True, "times that the kernel did not run the probe"),
+    "damaged": Loss(("damaged",), True, "intervals of the recording that could not be read"),
     "unattributed": Loss(
         ("unattributed", "unattrib."),
         False,
@@ -174,7 +175,7 @@ class SummaryPanel(Panel):
         name = ("dim", "in flight")
         if not scene.view.snapshot.in_flight_known:
             return [("text", " "), *spread([name], [("dim", NONE)], columns - 2)]
-        unusual, waiting = map(len, scene.in_flight)
+        unusual, waiting = scene.in_flight_counts
         more = waiting + scene.in_flight_unlisted
         value: Line = [("warn" if unusual else "text", units.count(unusual, _COUNT))]
         if more:

@@ -16,13 +16,14 @@ from sysdash.ui_state import UiState
 
 GAP = 1
 
-_LOADING = "loading the probe…"
+_LOADING, _READING = "loading the probe…", "reading the recording…"
 
 
-def loading(columns: int, rows: int) -> list[Line]:
+def loading(columns: int, rows: int, *, recorded: bool = False) -> list[Line]:
     """What a main table shows before the first interval."""
-    left = max((columns - units.width(_LOADING)) // 2, 0)
-    return [blank(columns)] * (max(rows - 1, 0) // 2) + [[("text", " " * left), ("dim", _LOADING)]]
+    text = _READING if recorded else _LOADING
+    left = max((columns - units.width(text)) // 2, 0)
+    return [blank(columns)] * (max(rows - 1, 0) // 2) + [[("text", " " * left), ("dim", text)]]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import struct
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,12 +22,17 @@ from sysdash.records import (
     FILE_DELETED,
     Data,
     Detail,
+    Events,
     File,
     Reads,
 )
 
 _KNOWN_FILES = 4096
 """Descriptors whose files are remembered, for calls that end after somebody closed them."""
+
+_COLUMNS = (
+    *("data_length", "data_state", "path_length", "pid", "mm", "exec_id", "nr", "abi", "sp"),
+)
 
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 
@@ -46,52 +53,56 @@ class Details:
         self._stacks = stacks
         # By process, what tells one of its programs from the next, and descriptor.
         self._files: OrderedDict[tuple[int, int, int], File] = OrderedDict()
+        # The callers of the records that have come since the last details.
+        self._spaces: dict[tuple[int, int], Space] = {}
 
     def note(self, record: bytes) -> None:
         """Look at the caller while it is still there; to be called as soon as a record comes."""
         if self._stacks:
-            self._space(self._stacks, np.frombuffer(record, dtype=EVENT, count=1)[0])
+            pid, exec_id, mm = _CALLER.unpack_from(record)
+            self._space(self._stacks, pid, mm ^ exec_id)
 
-    @staticmethod
-    def _space(stacks: Stacks, event: np.void) -> Space:
-        return stacks.note(int(event["pid"]), space_of(event))
+    def _space(self, stacks: Stacks, pid: int, number: int) -> Space:
+        space = self._spaces.get((pid, number))
+        if space is None or not space.remembered:
+            space = self._spaces[pid, number] = stacks.note(pid, number)
+        return space
 
-    def of(self, record: bytes, event: np.void) -> Detail:
-        """The details of a slow call.
+    def of(self, records: Sequence[bytes], events: Events) -> tuple[Detail, ...]:
+        """The details of slow calls.
 
         Args:
-            record: all of its bytes.
-            event: the first of them, dtype :data:`sysdash.records.EVENT`.
+            records: all bytes of each.
+            events: the first of them, dtype :data:`sysdash.records.EVENT`.
         """
-        at = EVENT.itemsize
-        data: list[Data | None] = []
-        for length, state in zip(
-            event["data_length"].tolist(), event["data_state"].tolist(), strict=True
-        ):
-            missing = state in (DATA_NONE, DATA_UNREADABLE)
-            data.append(None if missing else Data(record[at : at + length], state == DATA_CUT))
-            at += length
-        file = self._file(event, record[at : at + int(event["path_length"])])
-        found = (data[0], data[1])
-        if self._stacks is None or not event["sp"]:
-            return Detail(data=found, file=file)
-        stacks, space = self._stacks, self._space(self._stacks, event)
-        return Detail(
-            data=found,
-            file=file,
-            stack=lambda: stacks.frames(space, raw_stack_of(record, event)),
-        )
+        columns = zip(*(events[name].tolist() for name in _COLUMNS), strict=True)
+        found = []
+        for event, record, values in zip(events, records, columns, strict=True):
+            lengths, states, path_length, pid, mm, exec_id, nr, abi, sp = values
+            data, at = _data(record, lengths, states)
+            reads = self._reads.get((nr, abi))
+            file = None
+            if reads is not None and reads.fd is not None:
+                names = record[at : at + path_length]
+                file = self._file(event, reads.fd, (pid, mm ^ exec_id), names)
+            if self._stacks is None or not sp:
+                found.append(Detail(data=data, file=file))
+                continue
+            space = self._space(self._stacks, pid, mm ^ exec_id)
+            stack = functools.partial(_frames, self._stacks, space, record)
+            found.append(Detail(data=data, file=file, stack=stack, held=len(record)))
+        self._spaces.clear()
+        return tuple(found)
 
-    def _file(self, event: np.void, names: bytes) -> File | None:
+    def _file(
+        self, event: np.void, argument: int, space: tuple[int, int], names: bytes
+    ) -> File | None:
         """What the call's descriptor was; if it is closed by now, what it was before."""
-        reads = self._reads.get((int(event["nr"]), int(event["abi"])))
-        if reads is None or reads.fd is None:
-            return None
         found = file_of(event["file"], names)
-        if reads.fd in (FD_RESULT, FD_CWD):
+        if argument in (FD_RESULT, FD_CWD):
             return found
-        fd = int(event["args"][reads.fd]) & 0xFFFF_FFFF
-        key = (int(event["pid"]), space_of(event), fd)
+        fd = int(event["args"][argument]) & 0xFFFF_FFFF
+        key = (*space, fd)
         if found is None:
             # Once: whatever gets this number later is another file.
             before = self._files.pop(key, None)
@@ -102,6 +113,37 @@ class Details:
             if len(self._files) > _KNOWN_FILES:
                 self._files.popitem(last=False)
         return found
+
+
+def _data(
+    record: bytes, lengths: Sequence[int], states: Sequence[int]
+) -> tuple[tuple[Data | None, Data | None], int]:
+    """The two pieces of memory behind a record, and where they end."""
+    at = EVENT.itemsize
+    found: list[Data | None] = []
+    for length, state in zip(lengths, states, strict=True):
+        missing = state in (DATA_NONE, DATA_UNREADABLE)
+        found.append(None if missing else Data(record[at : at + length], state == DATA_CUT))
+        at += length
+    return (found[0], found[1]), at
+
+
+def _caller() -> struct.Struct:
+    """What unpacks ``pid``, ``exec_id`` and ``mm`` of a record, which come in this order."""
+    layout, end = "<", 0
+    places = {name: int(place) for name, (_, place, *_) in (EVENT.fields or {}).items()}
+    for name, code in (("pid", "I"), ("exec_id", "I"), ("mm", "Q")):
+        place = places[name]
+        layout += f"{place - end}x{code}"
+        end = place + struct.calcsize(code)
+    return struct.Struct(layout)
+
+
+_CALLER = _caller()
+
+
+def _frames(stacks: Stacks, space: Space, record: bytes) -> tuple[str, ...]:
+    return stacks.frames(space, raw_stack_of(record, np.frombuffer(record, EVENT, count=1)[0]))
 
 
 def space_of(event: np.void) -> int:

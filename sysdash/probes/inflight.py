@@ -7,44 +7,33 @@ probe was attached, so that it has never seen them.
 
 from __future__ import annotations
 
-import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from sysdash.filters import Filters
 from sysdash.probes import tasks
-from sysdash.probes.aside import Aside
-from sysdash.probes.descriptors import Descriptors
+from sysdash.probes.flightdetails import Asleep, FlightDetails
 from sysdash.probes.schedclock import SchedulerClock
-from sysdash.probes.sleepers import Sleeper, UserStack, UserStacks
+from sysdash.probes.sleepers import Sleeper
 from sysdash.probes.symbols import Stacks
 from sysdash.probes.targets import cgroup_root
 from sysdash.records import (
     ABI_CODES,
     ABIS,
     COMM_LEN,
-    DATA_BYTES,
-    DATA_SIZED_AT,
-    DATA_STRING,
     EVENT,
     EVENT_AT_LEAST,
     EVENT_NO_ARGUMENTS,
-    FD_CWD,
-    NO_DETAIL,
     SYSCALLS,
     THREAD,
-    Data,
-    DataRule,
     Detail,
     Events,
-    File,
     Reads,
 )
 
@@ -60,60 +49,30 @@ _AGAIN_S, _SOON_S = 5.0, 1.0
 _CHECK_S, _THOROUGH_CHECK_S = 0.005, 0.02
 """CPU time to look, each time, whether threads that the probe has not seen are still inside."""
 
-_DETAILS_S = 0.3
-
-_MOST_STACKS = 200
-"""Calls whose place in the kernel is looked at again at each look."""
-
-_MOST_TRIES = 4
-"""A sleeper whose user stack cannot be had is told without it at this look."""
-
-_SILENCE_S = 30.0
-"""A process whose reader was stuck is left alone for so long."""
-
 _MOST_BEFORE, _MOST_STORED = 20_000, 5_000
 """Threads that the probe has not seen, or keeps in task storage, and that are remembered."""
-
-_MOST_DATA = 256
-"""Bytes of one piece of memory, a string's NUL among them, as in the probe."""
 
 _MOST_ANCESTORS = 64
 
 _MANY_PROCESSES = 100
 
-_AT_FDCWD = -100  # include/uapi/linux/fcntl.h
-
 _IA32 = ABI_CODES["IA32"]
-
-_ACCEPTS = {(43, 0), (288, 0), (43, 2), (288, 2), (364, 1)}
-"""accept and accept4, which wait on one descriptor and return another."""
 
 Stored = Callable[[int], npt.NDArray[np.void] | None]
 """What task storage has of a thread: a record of dtype THREAD and shape (); None for nothing."""
 
 _Ran = tuple[int | None, int | None]
 
-_T = TypeVar("_T")
-
 Thresholds = Callable[[npt.NDArray[np.int32], npt.NDArray[np.uint16]], npt.NDArray[np.uint64]]
 """Nanoseconds from which calls are slow, by their numbers and ABI codes."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What has been found out about a call.
-
-    Attributes:
-        user: the user stack, which is the same for as long as the call is.
-    """
-
-    inside: tasks.Inside
-    detail: Detail
-    user: UserStack | None = None
+# A slot without the rows that its thread remembers, which are four fifths of it.
+_HEAD = np.dtype([(name, THREAD[name]) for name in THREAD.names or () if name != "cache"])
 
 
 @dataclass(slots=True)
-class _Before:
+class _Before(Asleep):
     """A thread that has been inside a call since before the probe was there.
 
     Attributes:
@@ -122,19 +81,46 @@ class _Before:
             often it has gone to sleep.
         look: the number of the look at which it was last looked at.
         sleeps: whether it slept in the call then; if not, it ran.
-        sleeper: what was told of it, and its user stack.
-        tries: how often its user stack could not be had.
     """
 
-    pid: int
-    comm: bytes
-    inside: tasks.Inside
     began_ns: int
     ran: _Ran
     look: int
     sleeps: bool = True
-    sleeper: tuple[Sleeper, UserStack | None] | None = None
-    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Calls in flight by column, for a record of each is made only where it is listed.
+
+    Attributes:
+        at_least: whether the call may have begun earlier than its duration says.
+    """
+
+    duration_ns: npt.NDArray[np.uint64]
+    nr: npt.NDArray[np.int32]
+    abi: npt.NDArray[np.uint16]
+    pid: npt.NDArray[np.uint32]
+    tid: npt.NDArray[np.uint32]
+    comm: npt.NDArray[np.bytes_]
+    at_least: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.duration_ns)
+
+    def take(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> _Calls:
+        """Those of a mask, or those at some places, in their order."""
+        return _Calls(*(getattr(self, column.name)[which] for column in fields(_Calls)))
+
+    def events(self, now_ns: int) -> Events:
+        """Their records, without arguments."""
+        events = np.zeros(len(self), EVENT)
+        events["end_ns"] = now_ns
+        for name in ("duration_ns", "nr", "abi", "pid", "tid", "comm"):
+            events[name] = getattr(self, name)
+        events["flags"] = EVENT_NO_ARGUMENTS
+        events["flags"][self.at_least] |= EVENT_AT_LEAST
+        return events
 
 
 class InFlight:
@@ -179,7 +165,6 @@ class InFlight:
         self._stored = stored
         self._thresholds_ns = thresholds_ns
         self._filters = filters
-        self._reads = reads
         self._dropped = _dropped(filters)
         self._waits = np.zeros((ABIS, SYSCALLS + 1), dtype=bool)
         for nr, abi in waiting:
@@ -198,22 +183,16 @@ class InFlight:
         self._before: dict[int, _Before] = {}
         # Calls of threads that there was no room for: in the last round, and in this one.
         self._left_out = self._left_out_so_far = 0
-        # Likewise, threads that may not be looked into.
         # Threads that may not be looked into: in the last round, and in this one.
         self._closed: set[int] = set()
         self._closed_so_far: set[int] = set()
         self._looks = 0
-        self._told: dict[tuple[int, int, int], _Told] = {}
-        self._users = UserStacks(stacks) if stacks else None
-        # Process -> when it began, until when it is left alone.
-        self._silent: dict[int, tuple[int, float]] = {}
-        self._descriptors = Descriptors()
-        self._aside = Aside()
+        self._details = FlightDetails(reads, stacks)
         self._clock = SchedulerClock()
 
     def close(self) -> None:
         """Let go of the mapped memory and of the threads that read details and clocks."""
-        self._aside.close()
+        self._details.close()
         self._clock.close()
         vars(self).pop("_slots", None)
         vars(self).pop("_words", None)
@@ -250,16 +229,22 @@ class InFlight:
         self._explore(now_ns, _FIRST_EXPLORE_S if thorough else _EXPLORE_S)
         self._check(now_ns, _THOROUGH_CHECK_S if details else _CHECK_S)
         from_slots, unlisted = self._from_slots(now_ns)
-        seen = np.concatenate([from_slots, self._from_storage(now_ns)])
+        seen = _joined([from_slots, self._from_storage(now_ns)])
         before, unchecked = self._from_before(now_ns)
         # A thread may have gone on, into a call that the probe has seen, since it was checked.
-        found = np.concatenate([seen, before[~np.isin(before["tid"], seen["tid"])]])
+        found = _joined([seen, before.take(~np.isin(before.tid, seen.tid))])
         unlisted += unchecked + max(self._left_out, self._left_out_so_far)
-        found = found[np.argsort(found["duration_ns"], kind="stable")[::-1]]
-        waits = self._waits[_entries(found["nr"], found["abi"])]
-        events = found[np.sort(np.argsort(waits, kind="stable")[:most])]
-        told = self._tell(events) if details else ()
+        events = found.take(self._chosen(found, most)).events(now_ns)
+        told = self._details.tell(events) if details else ()
         return events, told, len(found) - len(events) + unlisted
+
+    def _chosen(self, calls: _Calls, most: int) -> npt.NDArray[np.int64]:
+        """Where the calls are that are listed, the longest first."""
+        longest = np.argsort(calls.duration_ns, kind="stable")[::-1]
+        if len(longest) <= most:
+            return longest
+        waits = self._waits[_entries(calls.nr, calls.abi)][longest]
+        return longest[np.sort(np.argsort(waits, kind="stable")[:most])]
 
     def sleeping_since_before(self, now_ns: int) -> list[Sleeper]:
         """Threads that have been asleep inside one call since before the probe was attached.
@@ -280,50 +265,41 @@ class InFlight:
         self._looks += 1
         self._explore(now_ns, _EXPLORE_S if self.complete else _FIRST_EXPLORE_S)
         self._check(now_ns, _THOROUGH_CHECK_S)
-        asleep = [
-            (tid, each)
-            for tid, each in self._before.items()
-            if each.sleeps and not self._is_dropped(each.inside)
-        ]
-        silent = self._left_alone()
-        new = [(tid, each) for tid, each in asleep if not each.sleeper and each.pid not in silent]
-        jobs = [functools.partial(_sleeper, tid, each, self._users) for tid, each in new]
-        for (_, each), result in zip(
-            new, self._ask(jobs, [each.pid for _, each in new]), strict=False
-        ):
-            each.sleeper = result
-        found = [each.sleeper for _, each in asleep if each.sleeper]
-        for _, stack in found:
-            self._keep(stack)
-        return [sleeper for sleeper, _ in found]
+        return self._details.sleepers(
+            [each for each in self._before.values() if each.sleeps and not self._is_dropped(each)]
+        )
 
     # --- Threads that the probe has seen ---
 
-    def _from_slots(self, now_ns: int) -> tuple[Events, int]:
+    def _from_slots(self, now_ns: int) -> tuple[_Calls, int]:
         """Calls of threads that have a slot; and how many there are that cannot be told whose."""
         starts = self._words[:, 1].copy()
         at = np.flatnonzero((starts != 0) & (starts <= now_ns))
-        records = self._slots[at]
+        words = self._words[:, : _HEAD.itemsize // 8][at]
+        records = _heads(words)
         # A thread may have gone on while its record was copied.
         same = (self._words[at, 1] == starts[at]) & (records["start_ns"] == starts[at])
         same &= (records["regs"] != 0) & (records["skip"] == _WANTED)
-        at, records = at[same], records[same]
+        at, words = at[same], words[same]
+        records = _heads(words)
         wanted = self._wanted(records["nr"], records["abi"], now_ns - records["start_ns"])
-        at, records = at[wanted], records[wanted]
-        events = _events(records, now_ns)
-        kept = np.ones(len(events), dtype=bool)
+        at, records = at[wanted], _heads(words[wanted])
+        calls = _calls(records, now_ns)
+        unjudged = np.flatnonzero(records["epoch"] == 0).tolist()
+        if not unjudged:
+            return calls, 0
+        kept = np.ones(len(calls), dtype=bool)
         unnamed = 0
-        for i in np.flatnonzero(records["epoch"] == 0).tolist():
+        for i in unjudged:
             owner = self._owner(int(at[i]), records[i])
             if owner is None:
                 unnamed += self._filters == _ALL
                 kept[i] = False
             elif self._passes(*owner):
-                event = events[i]
-                event["pid"], event["tid"], event["comm"] = *owner, tasks.comm(owner[0])
+                (calls.pid[i], calls.tid[i]), calls.comm[i] = owner, tasks.comm(owner[0])
             else:
                 kept[i] = False
-        return events[kept], unnamed
+        return calls.take(kept), unnamed
 
     def _owner(self, slot: int, record: np.void) -> tuple[int, int] | None:
         """Process and thread whose slot it is, though the probe has not asked yet who they are."""
@@ -335,7 +311,7 @@ class InFlight:
         self._next_round_s = min(self._next_round_s, self._round_ended_s + _SOON_S)
         return None
 
-    def _from_storage(self, now_ns: int) -> Events:
+    def _from_storage(self, now_ns: int) -> _Calls:
         """Calls of threads that have no slot."""
         records = np.zeros(len(self._in_storage), THREAD)
         count = 0
@@ -354,9 +330,8 @@ class InFlight:
                 if not found["epoch"]:
                     who["comm"] = tasks.comm(pid)
                 count += 1
-        records = records[:count]
-        events = _events(records, now_ns)
-        return events[self._wanted(events["nr"], events["abi"], events["duration_ns"])]
+        calls = _calls(records[:count], now_ns)
+        return calls.take(self._wanted(calls.nr, calls.abi, calls.duration_ns))
 
     # --- Threads that it has not seen ---
 
@@ -388,14 +363,14 @@ class InFlight:
         self.complete = True
 
     def _threads(self) -> Iterator[tuple[int, int]]:
-        if self._filters.pids:
-            return ((pid, tid) for pid in self._filters.pids for tid in tasks.thread_ids(pid))
-        return tasks.threads()
+        for pid in self._filters.pids or tasks.process_ids():
+            for tid in [pid] if _has_one_thread(pid) else tasks.thread_ids(pid):
+                yield pid, tid
 
     def _in_slots(self) -> set[int]:
         """The threads whose slots say so."""
-        owned = self._slots[(self._words[:, 0] != 0) & (self._slots["epoch"] != 0)]
-        return set(owned["who"]["tid"].tolist())
+        owned = (self._words[:, 0] != 0) & (self._slots["epoch"] != 0)
+        return set(self._slots["who"]["tid"][owned].tolist())
 
     def _meet(self, pid: int, tid: int, now_ns: int) -> None:
         """Find out where a thread is to be looked for from now on."""
@@ -416,7 +391,7 @@ class InFlight:
             return
         if len(self._before) < _MOST_BEFORE:
             name = tasks.comm(pid)
-            self._before[tid] = _Before(pid, name, inside, began_ns, ran, self._looks)
+            self._before[tid] = _Before(pid, tid, name, inside, began_ns, ran, self._looks)
         else:
             self._leave_out(inside.nr, inside.abi, now_ns - began_ns)
 
@@ -491,22 +466,22 @@ class InFlight:
                 before.ran, before.began_ns = ran, self._began_ns(pid, tid, ran, now_ns)
         return True
 
-    def _from_before(self, now_ns: int) -> tuple[Events, int]:
+    def _from_before(self, now_ns: int) -> tuple[_Calls, int]:
         """Calls of threads that slept in them at this look; how many there was no time to check."""
-        known = [(tid, each) for tid, each in self._before.items() if each.sleeps]
-        events = np.zeros(len(known), EVENT)
-        if known:
-            began_ns = np.array([each.began_ns for _, each in known], dtype="<u8")
-            events["end_ns"], events["duration_ns"] = now_ns, now_ns - np.minimum(began_ns, now_ns)
-            events["tid"] = [tid for tid, _ in known]
-            events["pid"] = [each.pid for _, each in known]
-            events["nr"] = [each.inside.nr for _, each in known]
-            events["abi"] = [each.inside.abi for _, each in known]
-            events["comm"] = [each.comm[: COMM_LEN - 1] for _, each in known]
-            events["flags"] = EVENT_AT_LEAST | EVENT_NO_ARGUMENTS
-        wanted = self._wanted(events["nr"], events["abi"], events["duration_ns"])
-        checked = np.array([each.look == self._looks for _, each in known], dtype=bool)
-        return events[wanted & checked], int((wanted & ~checked).sum())
+        known = [each for each in self._before.values() if each.sleeps]
+        began_ns = np.array([each.began_ns for each in known], dtype="<u8")
+        calls = _Calls(
+            duration_ns=now_ns - np.minimum(began_ns, now_ns),
+            nr=np.array([each.inside.nr for each in known], dtype="<i4"),
+            abi=np.array([each.inside.abi for each in known], dtype="<u2"),
+            pid=np.array([each.pid for each in known], dtype="<u4"),
+            tid=np.array([each.tid for each in known], dtype="<u4"),
+            comm=np.array([each.comm[: COMM_LEN - 1] for each in known], dtype=f"S{COMM_LEN}"),
+            at_least=np.ones(len(known), dtype=bool),
+        )
+        wanted = self._wanted(calls.nr, calls.abi, calls.duration_ns)
+        checked = np.array([each.look == self._looks for each in known], dtype=bool)
+        return calls.take(wanted & checked), int((wanted & ~checked).sum())
 
     # --- Which calls are wanted ---
 
@@ -521,9 +496,9 @@ class InFlight:
         wanted: npt.NDArray[np.bool_] = ~dropped & (duration_ns >= self._thresholds_ns(nr, abi))
         return wanted
 
-    def _is_dropped(self, inside: tasks.Inside) -> bool:
-        known = 0 <= inside.nr < SYSCALLS
-        return bool(self._dropped[inside.abi, inside.nr if known else SYSCALLS])
+    def _is_dropped(self, asleep: Asleep) -> bool:
+        nr, abi = asleep.inside.nr, asleep.inside.abi
+        return bool(self._dropped[abi, nr if 0 <= nr < SYSCALLS else SYSCALLS])
 
     def _passes(self, pid: int, tid: int) -> bool:
         """Whether a thread that the probe has not judged passes the filters, as it would judge."""
@@ -549,95 +524,8 @@ class InFlight:
         folder = f"{self._root}/{below}/"
         return any(folder.startswith(f"{path}/") for path in self._filters.cgroups)
 
-    # --- Details ---
-
-    def _tell(self, events: Events) -> tuple[Detail, ...]:
-        """Details of calls; writes their arguments into the events."""
-        # The file that a call was given is best known soon after its beginning.
-        keys = [
-            (int(event["tid"]), int(event["nr"]), int(event["end_ns"] - event["duration_ns"]))
-            for event in events
-        ]
-        self._told = {key: self._told[key] for key in keys if key in self._told}
-        self._descriptors.forget()
-        heard = ~np.isin(events["pid"], self._left_alone())
-        places = np.flatnonzero(heard).tolist()
-        new = [i for i in places if keys[i] not in self._told]
-        # Where in the kernel they wait can change. New ones come first, if time is short.
-        again = [i for i in places[:_MOST_STACKS] if keys[i] in self._told]
-        jobs: list[Callable[[], _Told | None]] = [
-            functools.partial(self._story, *_place(events[i])) for i in new
-        ]
-        jobs += [
-            functools.partial(_with_stack, self._told[keys[i]], *_place(events[i])[:2], self._users)
-            for i in again
-        ]
-        results = self._ask(jobs, events["pid"][new + again].tolist())
-        for i, result in zip(new + again, results, strict=False):
-            if result is not None:
-                self._told[keys[i]] = result
-        for known in self._told.values():
-            self._keep(known.user)
-        details = []
-        for event, key in zip(events, keys, strict=True):
-            told = self._told.get(key)
-            if told is None:
-                event["flags"] |= EVENT_NO_ARGUMENTS
-            else:
-                event["args"] = told.inside.args
-                event["flags"] &= ~np.uint32(EVENT_NO_ARGUMENTS)
-            details.append(told.detail if told else NO_DETAIL)
-        return tuple(details)
-
-    def _ask(self, jobs: Sequence[Callable[[], _T | None]], pids: Sequence[int]) -> list[_T | None]:
-        """Results of jobs that look into processes, of as many as there is time for."""
-        results, stuck = self._aside.run(jobs, _DETAILS_S)
-        if stuck is not None:
-            # Whoever blocks its readers is left alone.
-            pid = pids[stuck]
-            self._silent[pid] = tasks.start_time(pid), time.monotonic() + _SILENCE_S
-        return results
-
-    def _keep(self, stack: UserStack | None) -> None:
-        if self._users and stack:
-            self._users.keep(stack)
-
-    def _left_alone(self) -> list[int]:
-        """The processes that are not to be looked into for now."""
-        now_s = time.monotonic()
-        self._silent = {
-            pid: (start, until_s)
-            for pid, (start, until_s) in self._silent.items()
-            if now_s < until_s and tasks.start_time(pid) == start
-        }
-        return list(self._silent)
-
-    def _story(self, pid: int, tid: int, nr: int, abi: int) -> _Told | None:
-        """Arguments and details of a call; None if the thread runs, or is inside of it no more."""
-        inside = tasks.inside(pid, tid, ia32=abi == _IA32)
-        if inside is None or (inside.nr, inside.abi) != (nr, abi):
-            return None
-        reads = self._reads.get((nr, abi), _NOTHING)
-        waits_on = 0 if (nr, abi) in _ACCEPTS else reads.fd
-        pieces = [_data(pid, tid, inside.args, rule) for rule in reads.data[:2]]
-        data = (*pieces, None, None)
-        file = self._file(pid, tid, inside.args, waits_on)
-        told = _Told(inside, Detail(data=(data[0], data[1]), file=file))
-        return _with_stack(told, pid, tid, self._users)
-
-    def _file(self, pid: int, tid: int, args: tuple[int, ...], fd: int | None) -> File | None:
-        if fd == FD_CWD:
-            return self._descriptors.folder(pid, tid)
-        if fd is None or fd >= len(args):
-            return None
-        number = args[fd] & 0xFFFF_FFFF
-        if number == _AT_FDCWD & 0xFFFF_FFFF:
-            return self._descriptors.folder(pid, tid)
-        return self._descriptors.file(pid, tid, number) if number < 1 << 31 else None
-
 
 _ALL = Filters()
-_NOTHING = Reads()
 
 
 def _entries(
@@ -666,6 +554,15 @@ def _threads_can_be_asked() -> bool:
     return True
 
 
+def _has_one_thread(pid: int) -> bool:
+    """Whether a process has no other thread than its first, at half the price of listing them."""
+    try:
+        # fs/proc/base.c, proc_task_getattr(): two as of every folder, and one for each thread.
+        return os.stat(f"/proc/{pid}/task").st_nlink == 3  # noqa: PTH116
+    except OSError:  # it has ended
+        return False
+
+
 def _who(record: np.void) -> tuple[int, int]:
     return int(record["who"]["pid"]), int(record["who"]["tid"])
 
@@ -680,96 +577,36 @@ def _descends(pid: int, ancestor: int) -> bool:
     return False
 
 
-def _events(records: npt.NDArray[np.void], now_ns: int) -> Events:
-    """Events of the calls that threads are inside of, without arguments."""
-    events = np.zeros(len(records), EVENT)
-    events["end_ns"] = now_ns
-    events["duration_ns"] = now_ns - records["start_ns"]
-    for name in ("nr", "abi"):
-        events[name] = records[name]
-    for name in ("pid", "tid", "comm"):
-        events[name] = records["who"][name]
-    events["flags"] = EVENT_NO_ARGUMENTS
-    return events
+def _heads(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.void]:
+    """The beginnings of slots as records, by their 64-bit words; of those, copies go faster."""
+    return np.ascontiguousarray(words).view(_HEAD).reshape(len(words))
 
 
-def _place(event: np.void) -> tuple[int, int, int, int]:
-    return int(event["pid"]), int(event["tid"]), int(event["nr"]), int(event["abi"])
+def _calls(records: npt.NDArray[np.void], now_ns: int) -> _Calls:
+    """The calls that threads are inside of, by their records in slots or in task storage."""
+    who = records["who"]
+    return _Calls(
+        duration_ns=now_ns - records["start_ns"],
+        nr=records["nr"],
+        abi=records["abi"],
+        pid=who["pid"],
+        tid=who["tid"],
+        comm=who["comm"],
+        at_least=np.zeros(len(records), dtype=bool),
+    )
+
+
+def _joined(parts: Sequence[_Calls]) -> _Calls:
+    """All of them, in their order."""
+    return _Calls(
+        *(
+            np.concatenate([getattr(part, column.name) for part in parts])
+            for column in fields(_Calls)
+        )
+    )
 
 
 def _ran(pid: int, tid: int) -> _Ran:
     """What changes when a thread goes on; None where the kernel does not tell."""
     ran_ns = tasks.last_ran_ns(pid, tid)
     return ran_ns, tasks.switches(pid, tid) if ran_ns is None else None
-
-
-def _with_stack(told: _Told, pid: int, tid: int, users: UserStacks | None) -> _Told:
-    """The same with where the thread is now, if it is still inside of the call."""
-    # Now, though it may never be asked for: to wait for it is for this thread only.
-    kernel = tasks.kernel_stack(pid, tid)
-    user = told.user
-    if user is None and users is not None:
-        state = tasks.state(pid, tid)
-        user = users.take(pid, tid, told.inside, state.program) if state else None
-    # Those of another call are not its stacks.
-    if not (kernel or user) or not _is_inside(pid, tid, told.inside):
-        return told
-    stack = functools.partial(_frames, kernel, user)
-    return _Told(told.inside, replace(told.detail, stack=stack, kernel=kernel), user)
-
-
-def _is_inside(pid: int, tid: int, inside: tasks.Inside) -> bool:
-    return tasks.inside(pid, tid, ia32=inside.abi == _IA32) == inside
-
-
-def _frames(kernel: tuple[str, ...], user: UserStack | None) -> tuple[str, ...]:
-    return (*kernel, *(user.frames() if user else ()))
-
-
-def _sleeper(
-    tid: int, before: _Before, users: UserStacks | None
-) -> tuple[Sleeper, UserStack | None] | None:
-    """What is known of a thread; None if it is inside of its call no more, or more comes soon."""
-    pid, inside = before.pid, before.inside
-    kernel, state = tasks.kernel_stack(pid, tid), tasks.state(pid, tid)
-    user = users.take(pid, tid, inside, state.program) if users and state else None
-    if not _is_inside(pid, tid, inside):
-        return None
-    if users and not user:
-        before.tries += 1
-        if before.tries < _MOST_TRIES:
-            return None
-    return Sleeper(
-        pid=pid,
-        tid=tid,
-        comm=before.comm,
-        nr=inside.nr,
-        abi=inside.abi,
-        state=state.letter if state else "",
-        kernel=kernel,
-        user=functools.partial(_frames, (), user),
-    ), user
-
-
-def _data(pid: int, tid: int, args: tuple[int, ...], rule: DataRule) -> Data | None:
-    """What an argument points to; None if there is nothing to be read."""
-    try:
-        with open(f"/proc/{pid}/task/{tid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123
-            wanted = _size(memory.fileno(), args, rule)
-            content = os.pread(memory.fileno(), min(wanted, _MOST_DATA), args[rule.argument])
-    except (OSError, OverflowError, IndexError):  # ended, not ours, no such address
-        return None
-    if rule.kind == DATA_STRING:
-        text, end, _ = content.partition(b"\0")
-        return Data(text[: _MOST_DATA - 1], cut=not end)
-    return Data(content[: _MOST_DATA - 1], cut=wanted > min(len(content), _MOST_DATA - 1))
-
-
-def _size(memory: int, args: tuple[int, ...], rule: DataRule) -> int:
-    if rule.kind == DATA_STRING:
-        return _MOST_DATA
-    if rule.kind == DATA_BYTES:
-        return rule.size
-    if rule.kind == DATA_SIZED_AT:
-        return int.from_bytes(os.pread(memory, 4, args[rule.size]), "little")
-    return args[rule.size] & 0xFFFF_FFFF

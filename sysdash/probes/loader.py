@@ -11,7 +11,7 @@ import errno
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -322,9 +322,15 @@ class Program:
         """Delete one entry of a map, if it is there."""
         self._lib.bpf_delete_elem(self.fd(table), ctypes.c_char_p(key))
 
-    def open_ring(self, table: str, receive: Any) -> None:
-        """Have :meth:`read_rings` call ``receive(context, data, size)`` for each record."""
-        self._bpf[table.encode()].open_ring_buffer(receive)
+    def open_ring(self, table: str, receive: Callable[[bytes], object]) -> None:
+        """Have :meth:`read_rings` call ``receive`` with each record."""
+
+        def take(_context: object, data: int, size: int) -> int:
+            receive(ctypes.string_at(data, size))
+            # bcc makes an exception of what is no number, which takes longer than all of this.
+            return 0
+
+        self._bpf[table.encode()].open_ring_buffer(take)
 
     def read_rings(self) -> None:
         """Take what is in the ring buffers; never waits."""

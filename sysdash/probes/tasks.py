@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sysdash.records import ABI_CODES
@@ -80,13 +79,6 @@ def _lines(pid: int, tid: int, name: str) -> bytes:
         return read(f"/proc/{pid}/task/{tid}/{name}")
     except OSError:  # it has ended, or is not ours to look at
         return b""
-
-
-def threads() -> Iterator[tuple[int, int]]:
-    """Process and thread ID of every thread there is, each looked for when it is asked for."""
-    for pid in process_ids():
-        for tid in thread_ids(pid):
-            yield pid, tid
 
 
 def process_ids() -> set[int]:
