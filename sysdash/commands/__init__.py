@@ -50,7 +50,7 @@ COMMANDS = {
         "sysdash.commands.count",
         collects=True,
         examples=(
-            ("sysdash count -d 5", "the ten most frequent of five seconds"),
+            ("sysdash count -d 5", "the ten most frequent in 5 seconds"),
             ("sysdash count -i 1 -L", "every second, with the time in calls"),
             ("sysdash count -P -x", "which processes fail most often"),
             ("sysdash count --by pid,comm,syscall", "each process's calls"),
