@@ -57,6 +57,9 @@ LEAST_CHANGE = 0.05
 LEAST_UNSEEN_CHANGE = 0.25
 """The same, where there are too few intervals to see how much a number varies by itself."""
 
+LEAST_NEW = 50
+"""So many calls, or errors, in one piece are no noise where the other piece has none."""
+
 LEAST_QUANTILE_RATIO = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 """Percentiles that are nearer to each other (1.25 times) may be the same, by their buckets."""
 
@@ -350,7 +353,23 @@ def _changed(a: _Laid, b: _Laid, before: Piece, after: Piece, *, seen: bool) -> 
     asked = ~np.isnan(every)
     real = np.zeros(every.shape, dtype=bool)
     real[asked] = false_discoveries(every[asked], LEVEL)
-    return {quantity: real[i] & large[quantity] for i, quantity in enumerate(QUANTITIES)}
+    changed = {quantity: real[i] & large[quantity] for i, quantity in enumerate(QUANTITIES)}
+    for quantity, column, also in (("rate", "count", "total"), ("errors", "errors", "errors")):
+        only = _only_in_one(getattr(before.calls, column), getattr(after.calls, column), share)
+        changed[quantity] |= only
+        changed[also] |= only
+    return changed
+
+
+def _only_in_one(before: Ints, after: Ints, share: Floats) -> Bools:
+    """Which rows have events in one piece only, and more of them than chance puts there.
+
+    How much they vary from block to block does not matter: that something has begun, or has ended,
+    is what one wants to know of an incident, be it one burst.
+    """
+    events = (before + after).astype(np.float64)
+    one = (before == 0) != (after == 0)
+    return np.asarray(one & (events >= LEAST_NEW) & (least_possible(events, share) <= LEVEL))
 
 
 def _per_second(side: _Laid, quantity: str) -> Series:

@@ -14,7 +14,7 @@ from synthetic import SECOND_NS, START_NS, Calls, many, nr, rows, sample
 from sysdash import tally
 from sysdash.aggregates import Accumulator
 from sysdash.buckets import EDGES_NS
-from sysdash.comparison import BY, SORTS, Change, Comparison, compare
+from sysdash.comparison import BY, LEAST_NEW, SORTS, Change, Comparison, compare
 from sysdash.model import Table, derive, quantile_ns, table_of
 from sysdash.records import ROW, Rows
 from sysdash.significance import (
@@ -455,9 +455,37 @@ def test_a_call_or_two_are_noise(seconds: int, times: int) -> None:
     assert only(compare(tallied(steady(seconds)), tallied(calls))).noise
 
 
-def test_one_burst_of_many_calls_is_noise() -> None:
-    burst = [[Calls("read", 100_000)] if second == 7 else [] for second in range(30)]
-    assert only(compare(tallied(steady(30)), tallied(burst))).noise
+def burst(count: int, otherwise: int, errno: int = 0) -> Tally:
+    """Half a minute with as many calls in one second, and as many in each of the others."""
+    return tallied(
+        [
+            [Calls("read", count if second == 7 else otherwise, errno=errno)]
+            if second == 7 or otherwise
+            else []
+            for second in range(30)
+        ]
+    )
+
+
+def test_one_burst_of_what_is_there_at_other_times_is_noise() -> None:
+    assert only(compare(tallied(steady(30, Calls("read", 5))), burst(100_000, 5))).noise
+
+
+def test_what_has_begun_or_ended_is_none_be_it_one_burst() -> None:
+    nothing = tallied(steady(30))
+    assert only(compare(nothing, burst(LEAST_NEW, 0))).changed >= {"rate", "total"}
+    assert only(compare(burst(LEAST_NEW, 0), nothing)).changed >= {"rate", "total"}
+    assert only(compare(nothing, burst(LEAST_NEW - 1, 0))).noise
+    # As many where the other time is far longer are no surprise the other way round.
+    long = tallied([[Calls("read", LEAST_NEW)] if second == 7 else [] for second in range(9_000)])
+    assert only(compare(long, tallied(steady(30)))).noise
+    # Errors alone, of calls that are on both sides.
+    failing = [
+        [Calls("read", 1000), *([Calls("read", 60, errno=5)] if second == 7 else [])]
+        for second in range(30)
+    ]
+    found = only(compare(tallied(steady(30, Calls("read", 1000))), tallied(failing)))
+    assert found.changed == {"errors"}
 
 
 def test_a_small_change_is_noise_however_certain_it_is() -> None:

@@ -25,6 +25,7 @@ NOISE_NOTE = (
     "changed if it differs by more than it varies from block to block (Welch's\n"
     "t-test, which allows for bursts; of all changes listed about 1% at most are\n"
     "chance), and by 5% at least; percentiles 1.25 times, as they come from buckets.\n"
+    "50 calls, or errors, where the other time has none have changed in any case.\n"
     "Where both times have fewer than five intervals, all is listed that is more than\n"
     "independent calls would scatter, and 25%."
 )

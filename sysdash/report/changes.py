@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sysdash import units
 from sysdash.comparison import (
     LEAST_CHANGE,
+    LEAST_NEW,
     LEAST_QUANTILE_RATIO,
     LEAST_UNSEEN_CHANGE,
     LEVEL,
@@ -101,7 +102,8 @@ def noise_words(comparison: Comparison) -> str:
     return (
         f"Noise: both times were divided into blocks ({blocks}). A number has changed if it "
         "differs by more than it varies from block to block, so that of all changes listed about "
-        f"{LEVEL:.0%} at most are chance, and {sizes}. {ABOUT} stands before one that has not."
+        f"{LEVEL:.0%} at most are chance, and {sizes}; or if there were none at all, and then "
+        f"{LEAST_NEW} or more. {ABOUT} stands before one that has not."
     )
 
 
