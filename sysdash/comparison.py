@@ -369,7 +369,9 @@ def _only_in_one(before: Ints, after: Ints, share: Floats) -> Bools:
     """
     events = (before + after).astype(np.float64)
     one = (before == 0) != (after == 0)
-    return np.asarray(one & (events >= LEAST_NEW) & (least_possible(events, share) <= LEVEL))
+    # That events which know nothing of each other are all in that piece.
+    chance = np.where(after == 0, 1 - share, share) ** events
+    return np.asarray(one & (events >= LEAST_NEW) & (chance <= LEVEL))
 
 
 def _per_second(side: _Laid, quantity: str) -> Series:
