@@ -64,6 +64,19 @@ _LINES_A_WHEEL_STEP = 3
 _LEAST_TYPED = 20
 _TALL, _VERY_TALL = 36, 50
 _HELP_COLUMNS = 92
+_CHOOSE_NOTHING = {
+    *(Command.SORT_NEXT, Command.SORT_RATE, Command.SORT_LATENCY, Command.SORT_TOTAL),
+    *(Command.SORT_INVERT, Command.PAUSE, Command.RESUME, Command.TO_THE_PRESENT, Command.HEAT),
+    *(Command.EARLIER, Command.LATER, Command.MUCH_EARLIER, Command.MUCH_LATER, Command.MARK),
+    *(Command.WINDOW_START, Command.WINDOW_END, Command.ZOOM, Command.ZOOM_OUT, Command.RECORD),
+    *(Command.SLOWER, Command.FASTER, Command.PLAY_FASTER, Command.PLAY_SLOWER, Command.HELP),
+    *(Command.EXTEND_EARLIER, Command.EXTEND_LATER, Command.COMPARE, Command.CLOSE_HELP),
+    *(Command.NEXT_VIEW, Command.QUIT),
+}
+"""What says nothing of rows: until something does, the first row is the selected one."""
+
+_IN_HEATMAP = {Command.EARLIER, Command.LATER, Command.EXTEND_EARLIER, Command.EXTEND_LATER}
+"""Keys that move in the heatmap while it has the focus, be it still empty, and not in time."""
 _EXAMPLES = 200
 _NOT_LIVE = "values are only counted live"
 _HINTS = {
@@ -129,9 +142,10 @@ class App:
         self.valuing: Valuing | None = None
         self.later: Callable[[float, Callable[[], None]], None] = lambda *_: None
         self.recordings: Recordings | None = None
-        self._travel = Travel(history, self.state, self._do_later, self.redraw)
-        self._heating = Heating(self._do_later, self.redraw)
-        self._comparing = Comparing(self._do_later, self.redraw)
+        self._going_on = False
+        self._travel = Travel(history, self.state, self._go_on_later, self.redraw)
+        self._heating = Heating(self._go_on_later, self.redraw)
+        self._comparing = Comparing(self._go_on_later, self.redraw)
         self._sort_hints = 0
         self._watching = False
         self._asked: Example | None = None
@@ -169,6 +183,18 @@ class App:
     def _do_later(self, seconds: float, action: Callable[[], None]) -> None:
         self.later(seconds, action)
 
+    def _go_on_later(self, seconds: float, _: Callable[[], None]) -> None:
+        """Draw anew soon, once for all that go on with something then."""
+        if self._going_on:
+            return
+        self._going_on = True
+
+        def go_on() -> None:
+            self._going_on = False
+            self.redraw()
+
+        self.later(seconds, go_on)
+
     # --- Data ---
 
     @property
@@ -183,6 +209,9 @@ class App:
 
     def refresh(self) -> None:
         """Show the newest data, unless the picture is paused."""
+        words = "" if self.recordings is None else self.recordings.words
+        if self.state.paused and not self.outdated and words == self.state.recording:
+            return  # nothing moves
         # First: at the end of a recording, what is on show by then is its last interval.
         stands = self.playback is not None and not self.playback.playing
         self._travel.refresh()
@@ -398,7 +427,6 @@ class App:
     def keypress(self, key: str) -> bool:
         """Do what a key means now; False if it means nothing."""
         contexts = self.contexts
-        self.state.pinned = True
         was_telling = self.state.sorting or self.state.refused
         self.state.sorting = self.state.refused = False
         binding = find(key, contexts)
@@ -406,6 +434,8 @@ class App:
             if was_telling:
                 self.root.invalidate()
             return False
+        if binding.command not in _CHOOSE_NOTHING:
+            self.state.pinned = True
         self.do(binding.command)
         return True
 
@@ -517,7 +547,7 @@ class App:
     def _travels(self, command: Command) -> bool:
         """Do a command that moves in time; False if it does not."""
         travel, heatmap = self._travel, self.heatmap
-        if self.focused is heatmap and heatmap.command(command):
+        if self.focused is heatmap and (heatmap.command(command) or command in _IN_HEATMAP):
             return True
         match command:
             case Command.EARLIER:

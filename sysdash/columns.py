@@ -30,6 +30,7 @@ NAMES = (
 _SUMS = ("count", "total_ns", "off_ns", "untimed")
 _LOW_32 = np.uint64(2**32 - 1)
 _16, _32 = np.uint64(16), np.uint64(32)
+_MOST = 2**62
 _NO_MIN = np.uint64(2**64 - 1)
 
 
@@ -89,7 +90,7 @@ def added_up(parts: Sequence[Columns]) -> Columns:
     order, firsts = group([ids, calls, *halves(of["comm"])])
     merged = {name: of[name][order[firsts]] for name in KEYS}
     for name in _SUMS:
-        merged[name] = np.add.reduceat(of[name][order], firsts)
+        merged[name] = _sums(of[name][order], firsts)
     timed = of["untimed"] < of["count"]
     shortest = np.where(timed, of["min_ns"], _NO_MIN)
     merged["min_ns"] = np.minimum.reduceat(shortest[order], firsts)
@@ -173,6 +174,15 @@ def _one_after_the_other(parts: Sequence[Columns]) -> Columns:
     )
 
 
+def _sums(values: npt.NDArray[np.uint64], firsts: Ints) -> npt.NDArray[np.uint64]:
+    """Sums of runs; those that have no room in 63 bits are as large as there is room for."""
+    sums = np.add.reduceat(values, firsts)
+    if float(values.sum(dtype=np.float64)) < _MOST:
+        return sums
+    rough = np.add.reduceat(values.astype(np.float64), firsts)
+    return np.where(rough < _MOST, sums, np.uint64(_MOST))
+
+
 def _buckets(
     row: Ints, bucket: Ints, calls: npt.NDArray[np.uint64]
 ) -> tuple[Ints, Ints, npt.NDArray[np.uint64]]:
@@ -185,5 +195,5 @@ def _buckets(
     firsts = np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1])))
     return (
         *np.divmod(places[firsts], BUCKETS),
-        np.add.reduceat(calls[order], firsts),
+        _sums(calls[order], firsts),
     )

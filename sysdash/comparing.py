@@ -20,6 +20,9 @@ _LEAST_NS = 2 * 10**9
 
 NOTHING_YET = "nothing has happened since then yet"
 
+THE_MARKED_ONE = "this is the marked window: move on, or wait, to compare it with what comes then"
+OVERLAPPING = "this overlaps the marked window: move on to compare it with what comes then"
+
 
 class Comparing:
     """Makes comparisons, and keeps the last one until the next is there."""
@@ -46,6 +49,10 @@ class Comparing:
 
         While a newer one is being made, the one before it.
         """
+        if before.begin_ns <= after.begin_ns and after.end_ns <= before.end_ns:
+            return THE_MARKED_ONE
+        if after.begin_ns < before.end_ns and before.begin_ns < after.end_ns:
+            return OVERLAPPING
         if self._about != (before, shown):
             self._about, self._before, self._after = (before, shown), None, None
             self._work = self._made = None

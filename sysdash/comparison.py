@@ -60,10 +60,24 @@ LEAST_UNSEEN_CHANGE = 0.25
 LEAST_NEW = 50
 """So many calls, or errors, in one piece are no noise where the other piece has none."""
 
+LEAST_UNSTEADY_RATIO = 2
+"""So many times larger, or smaller, is what is told though it does not differ steadily."""
+
+LEAST_UNSTEADY_SCORE = 0.05
+"""And so much of the machine's activity (:attr:`Comparison.score`) is that of such a row.
+
+As the number has doubled at least, the row then has a tenth of all calls or of all time in calls,
+or a fifth of all errors or of all time in calls that wait. Whatever chance does, there are not many
+such rows; and who looks at a machine wants to know of them, be they only one burst.
+"""
+
 LEAST_QUANTILE_RATIO = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 """Percentiles that are nearer to each other (1.25 times) may be the same, by their buckets."""
 
-_ERRORS_WEIGHT, _WAITING_WEIGHT = 0.5, 0.25
+_ERRORS_WEIGHT, _WAITING_WEIGHT = 0.5, 0.5
+
+_FEW_ERRORS = 0.01
+"""Errors are measured by at least this part of all calls: there are always a few."""
 
 _QUANTILES = {"p50": 0.5, "p99": 0.99}
 
@@ -102,17 +116,24 @@ class Change:
         before, after: the row in both pieces, with the same key; of no calls where it was not.
         changed: those of :data:`QUANTITIES` that have changed by more than noise.
         score: as :attr:`Comparison.score`.
+        unsteady: those that differ by much, but not steadily, as :attr:`Comparison.unsteady`.
     """
 
     before: Row
     after: Row
     changed: frozenset[str]
     score: float
+    unsteady: frozenset[str] = frozenset()
 
     @property
     def noise(self) -> bool:
-        """Whether nothing but noise has changed."""
-        return not self.changed
+        """Whether it is to be passed over."""
+        return not self.changed and not self.unsteady
+
+    @property
+    def only_unsteady(self) -> bool:
+        """Whether it differs by much, but not steadily."""
+        return not self.changed and bool(self.unsteady)
 
     def values(self, quantity: str) -> tuple[float | None, float | None]:
         """A quantity before and after: per second, or in ns; None where it has none."""
@@ -142,12 +163,17 @@ class Comparison:
         by: what the rows are, of :data:`sysdash.model.KEYS`.
         before, after: the two pieces.
         changed: for each of :data:`QUANTITIES`, which rows' have changed by more than noise.
+        unsteady: likewise those that differ by more than independent events would scatter, and
+            are at least twice the other one, but by no more than they vary from block to block: one
+            burst is enough for that. Only in rows that have changed, or that come to a score of
+            :data:`LEAST_UNSTEADY_SCORE` by such numbers.
         score: for each row how much of the machine's activity its change is, 0 to 1. It is the
             largest of these, each the row's share in the piece where that is larger, times the
             relative change: its share of all calls, of all errors, and of all time in calls, the
             latter times the change of the time and times that of the 99th percentile. Errors count
-            half. The time of calls whose purpose is to wait is measured by that of such calls
-            alone, and counts a quarter. What is noise counts only in rows that have nothing else.
+            half, and are never measured by less than 1% of all calls. The time of calls whose
+            purpose is to wait is measured by that of such calls alone, and counts half. What is
+            noise counts only in rows that have nothing else.
         seen: whether it is known how much the numbers vary by themselves; where not, only the
             scatter of independent events is.
         left_out: calls of rows that there was no room for.
@@ -157,6 +183,7 @@ class Comparison:
     before: Piece
     after: Piece
     changed: dict[str, Bools]
+    unsteady: dict[str, Bools]
     score: Floats
     seen: bool
     left_out: int
@@ -166,18 +193,24 @@ class Comparison:
 
     @cached_property
     def noise(self) -> Bools:
-        """Which rows have changed by nothing but noise."""
-        return _unchanged(self.changed)
+        """Which rows are to be passed over."""
+        return np.asarray(~_any(self.changed) & ~_any(self.unsteady))
+
+    @cached_property
+    def only_unsteady(self) -> Bools:
+        """Which rows differ by much, but not steadily."""
+        return np.asarray(~_any(self.changed) & _any(self.unsteady))
 
     def order(self, sort: str = "change") -> Ints:
-        """All rows, those that have changed first, and of both the largest change first.
+        """All rows: those that have changed, the unsteady ones, noise; the largest change first.
 
         Args:
             sort: one of :data:`SORTS`; by one quantity, rows in which that is noise come later.
         """
+        kind = self.only_unsteady + 2 * self.noise
         words = [word for key in reversed(self.by) for word in _row_words(self.before.calls, key)]
         if sort == "change":
-            return np.lexsort([*words, -self.score, self.noise])
+            return np.lexsort([*words, -self.score, kind])
         before, after = self.before.values(sort), self.after.values(sort)
         if sort in _QUANTILES:
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -185,7 +218,8 @@ class Comparison:
         else:
             size = np.abs(after - before)
         size = np.nan_to_num(size, nan=0.0)
-        return np.lexsort([*words, -size, ~self.changed[sort], self.noise])
+        own = 2 * self.changed[sort] + self.unsteady[sort]
+        return np.lexsort([*words, -size, -own, kind])
 
     def rows(self, indices: Sequence[int]) -> list[Change]:
         """Some rows, in that order, with everything derived from them."""
@@ -195,6 +229,7 @@ class Comparison:
                 after,
                 frozenset(name for name in QUANTITIES if self.changed[name][index]),
                 float(self.score[index]),
+                frozenset(name for name in QUANTITIES if self.unsteady[name][index]),
             )
             for before, after, index in zip(
                 self.before.calls.rows(indices),
@@ -205,8 +240,8 @@ class Comparison:
         ]
 
 
-def _unchanged(changed: dict[str, Bools]) -> Bools:
-    return np.asarray(~np.any(np.stack([*changed.values()]), axis=0))
+def _any(of: dict[str, Bools]) -> Bools:
+    return np.asarray(np.any(np.stack([*of.values()]), axis=0))
 
 
 def _row_words(calls: Table, key: str) -> list[npt.NDArray[np.generic]]:
@@ -245,13 +280,16 @@ def compare(before: Tally, after: Tally) -> Comparison:
         if tally.window is not None
     ]
     seen = max(map(len, sides)) >= LEAST_BLOCKS
-    changed = _changed(laid[0], laid[1], pieces[0], pieces[1], seen=seen)
+    changed, large = _changed(laid[0], laid[1], pieces[0], pieces[1], seen=seen)
+    parts = _parts(pieces[0], pieces[1])
+    unsteady = _unsteady(changed, large, parts)
     return Comparison(
         by=before.by,
         before=pieces[0],
         after=pieces[1],
         changed=changed,
-        score=_score(pieces[0], pieces[1], changed),
+        unsteady=unsteady,
+        score=_score(parts, changed, unsteady),
         seen=seen,
         left_out=before.left_out + after.left_out + calls_in(whole) - calls_in(keys),
     )
@@ -325,40 +363,68 @@ class _Laid:
         )
 
 
-def _changed(a: _Laid, b: _Laid, before: Piece, after: Piece, *, seen: bool) -> dict[str, Bools]:
-    """Which quantities of which rows have changed by more than noise."""
+def _changed(
+    a: _Laid, b: _Laid, before: Piece, after: Piece, *, seen: bool
+) -> tuple[dict[str, Bools], dict[str, Bools]]:
+    """Which quantities of which rows have changed by more than noise; which others are far apart.
+
+    The latter are those that are twice the other, by more than independent events would scatter.
+    """
     seconds = before.seconds + after.seconds
     share = np.full(a.rows, after.seconds / seconds if seconds > 0 else 0.5)
     least = LEAST_CHANGE if seen else LEAST_UNSEEN_CHANGE
     timed = (a.column("timed"), b.column("timed"))
     with np.errstate(invalid="ignore"):
         share_of_calls = np.nan_to_num(after.calls.timed / (before.calls.timed + after.calls.timed))
-    chances, large = [], {}
+    chances, scatters, large, double = [], [], {}, {}
     for quantity in QUANTITIES:
         x, y = before.values(quantity), after.values(quantity)
         if quantity in _QUANTILES:
             buckets = _parting(before.calls, after.calls, _QUANTILES[quantity])
-            series = (Series(a.above(buckets), timed[0]), Series(b.above(buckets), timed[1]))
-            chances.append(_chances(*series, series[0].total + series[1].total, share_of_calls))
+            x_series = Series(a.above(buckets), timed[0])
+            y_series = Series(b.above(buckets), timed[1])
+            events, expected = x_series.total + y_series.total, share_of_calls
             with np.errstate(invalid="ignore", divide="ignore"):
-                ratio = np.maximum(x, y) / np.minimum(x, y)
-            large[quantity] = np.nan_to_num(ratio, nan=1.0) > LEAST_QUANTILE_RATIO
-            continue
-        events = before.calls.errors if quantity == "errors" else before.calls.count
-        events = events + (after.calls.errors if quantity == "errors" else after.calls.count)
-        series = (_per_second(a, quantity), _per_second(b, quantity))
-        chances.append(_chances(*series, events.astype(np.float64), share))
-        large[quantity] = _relative(x, y) >= least
-    every = np.stack(chances)
-    asked = ~np.isnan(every)
-    real = np.zeros(every.shape, dtype=bool)
-    real[asked] = false_discoveries(every[asked], LEVEL)
+                ratio = np.nan_to_num(np.maximum(x, y) / np.minimum(x, y), nan=1.0)
+            large[quantity] = ratio > LEAST_QUANTILE_RATIO
+            double[quantity] = ratio >= LEAST_UNSTEADY_RATIO
+        else:
+            column = "errors" if quantity == "errors" else "count"
+            events = getattr(before.calls, column) + getattr(after.calls, column).astype(np.float64)
+            expected = share
+            x_series, y_series = _per_second(a, quantity), _per_second(b, quantity)
+            large[quantity] = _relative(x, y) >= least
+            double[quantity] = _relative(x, y) >= 1 - 1 / LEAST_UNSTEADY_RATIO
+        chances.append(_chances(x_series, y_series, events, expected))
+        scatters.append(_chances(x_series.in_one(), y_series.in_one(), events, expected))
+    real, scattered = _real(chances), _real(scatters)
     changed = {quantity: real[i] & large[quantity] for i, quantity in enumerate(QUANTITIES)}
     for quantity, column, also in (("rate", "count", "total"), ("errors", "errors", "errors")):
         only = _only_in_one(getattr(before.calls, column), getattr(after.calls, column), share)
         changed[quantity] |= only
         changed[also] |= only
-    return changed
+    return changed, {
+        quantity: scattered[i] & double[quantity] & ~changed[quantity]
+        for i, quantity in enumerate(QUANTITIES)
+    }
+
+
+def _real(chances: Sequence[Floats]) -> Bools:
+    """Which differences are real by their probabilities, where these are known."""
+    every = np.stack(chances)
+    asked = ~np.isnan(every)
+    real = np.zeros(every.shape, dtype=bool)
+    real[asked] = false_discoveries(every[asked], LEVEL)
+    return real
+
+
+def _unsteady(
+    changed: dict[str, Bools], large: dict[str, Bools], parts: Sequence[tuple[str, Floats]]
+) -> dict[str, Bools]:
+    """See :attr:`Comparison.unsteady`."""
+    score = _largest(parts, large)
+    listed = _any(changed) | (score >= LEAST_UNSTEADY_SCORE)
+    return {quantity: which & listed for quantity, which in large.items()}
 
 
 def _only_in_one(before: Ints, after: Ints, share: Floats) -> Bools:
@@ -424,9 +490,8 @@ def _quantile(calls: Table, q: float) -> Floats:
     return quantile_ns(calls.hist, q, calls.min_ns, calls.max_ns)
 
 
-def _score(before: Piece, after: Piece, changed: dict[str, Bools]) -> Floats:
-    """See :attr:`Comparison.score`."""
-    noise = _unchanged(changed)
+def _parts(before: Piece, after: Piece) -> list[tuple[str, Floats]]:
+    """What a row's score is the largest of, each with the quantity whose change it is."""
     calls = before.calls
     waits = np.zeros(len(calls), dtype=bool)
     if "syscall" in calls.by:
@@ -437,6 +502,7 @@ def _score(before: Piece, after: Piece, changed: dict[str, Bools]) -> Floats:
         x[name], y[name] = before.values(name), after.values(name)
     everywhere = np.ones(len(calls), dtype=bool)
     by_purpose = [(~waits, 1.0), (waits, _WAITING_WEIGHT)]
+    least = {"errors": _FEW_ERRORS * max(x["rate"].sum(), y["rate"].sum())}
     parts = []
     for share_of, change_of, kinds in (
         ("rate", "rate", [(everywhere, 1.0)]),
@@ -446,9 +512,21 @@ def _score(before: Piece, after: Piece, changed: dict[str, Bools]) -> Floats:
     ):
         share = np.zeros(len(calls))
         for kind, weight in kinds:
-            whole = max(x[share_of][kind].sum(), y[share_of][kind].sum())
+            whole = max(x[share_of][kind].sum(), y[share_of][kind].sum(), least.get(share_of, 0.0))
             if whole > 0:
                 share[kind] = np.maximum(x[share_of], y[share_of])[kind] / whole * weight
-        part = share * _relative(x[change_of], y[change_of])
-        parts.append(np.where(changed[change_of] | noise, part, 0.0))
-    return np.asarray(np.max(np.stack(parts), axis=0))
+        parts.append((change_of, share * _relative(x[change_of], y[change_of])))
+    return parts
+
+
+def _largest(parts: Sequence[tuple[str, Floats]], of: dict[str, Bools]) -> Floats:
+    """The largest part of each row, of those whose quantity counts."""
+    return np.asarray(np.max([np.where(of[name], part, 0.0) for name, part in parts], axis=0))
+
+
+def _score(
+    parts: Sequence[tuple[str, Floats]], changed: dict[str, Bools], unsteady: dict[str, Bools]
+) -> Floats:
+    """See :attr:`Comparison.score`."""
+    noise = ~_any(changed) & ~_any(unsteady)
+    return _largest(parts, {name: changed[name] | unsteady[name] | noise for name in QUANTITIES})

@@ -13,6 +13,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -22,8 +23,8 @@ from sysdash.columns import Columns, added_up, bounded, without_histograms
 from sysdash.grouping import Words, group, halves
 from sysdash.model import Filter, SlowCall, Snapshot, Table, derive, table_of_columns
 from sysdash.packing import Packed, pack, pack_together, together, unpack_rest, unpack_rows
-from sysdash.records import Sample
-from sysdash.timeline import Timeline, Window
+from sysdash.records import Detail, Sample
+from sysdash.timeline import Timeline, Window, follows
 
 SyscallKey = tuple[int, int]
 """A syscall as (number, ABI code): what :class:`sysdash.model.Syscall` holds, cheap to look up."""
@@ -46,8 +47,14 @@ _AT_ONCE = 4
 _MOST_LEVELS = 5
 """How often: of seconds become intervals of 17 minutes at the most."""
 
+_SLOW_PART = 3
+"""Such a part of the memory is for slow calls."""
+
 _LONGEST_KEPT = 10
 """Slow calls of an interval that are kept where there is no room for all of them."""
+
+_TREND = 120
+"""Parts of a window of which the counts are kept apart."""
 
 _PENDING_ROWS = 40_000
 """Rows that are waited for before they are added up."""
@@ -194,6 +201,7 @@ class Past:
         place: the one that is the newest, or the window's last.
         keep_slow: slow calls that are listed at the most.
         window: the window; None where it is one interval as it was seen live.
+        trend: the counts of equal parts of the window, one after the other.
     """
 
     snapshot: Snapshot
@@ -202,6 +210,7 @@ class Past:
     place: int
     keep_slow: int
     window: Window | None = None
+    trend: tuple[Counts, ...] = field(default=(), repr=False)
 
     @property
     def timeline(self) -> Timeline:
@@ -216,9 +225,12 @@ class Past:
     def rates(self, shown: Filter, points: int) -> list[Mapping[SyscallKey, float]]:
         """Calls per second by syscall under a filter, in the last ``points`` intervals.
 
-        Oldest first, and fewer than ``points`` while there are no more.
+        Oldest first, and fewer than ``points`` while there are no more. Of a window, all of it in
+        as many parts.
         """
         verdicts = Verdicts(shown)
+        if self.window is not None:
+            return _resampled([each.rates(shown, verdicts) for each in self.trend], points)
         places = range(max(self.place + 1 - points, 0), self.place + 1) if points > 0 else ()
         return [self.steps.counts(place).rates(shown, verdicts) for place in places]
 
@@ -247,22 +259,28 @@ class Past:
         if not len(places):
             place = timeline.at(window.end_ns)
             places = range(place, place + 1)
-        parts: list[Columns] = []
+        whole = _Sum()
         rests: list[Sample] = []
-        folded = 0
-        for done, place in enumerate(places):
-            parts.append(steps.rows(place))
-            rests.append(steps.rest(place))
-            if len(parts) > 1 and sum(map(len, parts)) > _PENDING_ROWS + 2 * len(parts[0]):
-                merged, lost = bounded(added_up(parts), _MOST_ROWS)
-                parts, folded = [merged], folded + lost
-            yield done / len(places)
-        merged, lost = bounded(added_up(parts), _MOST_ROWS)
-        rest = together(rests, folded + lost)
+        trend: list[Counts] = []
+        for ahead in np.array_split(np.array(places), min(len(places), _TREND)):
+            part = _Sum()
+            for place in ahead.tolist():
+                part.add(steps.rows(place))
+                rests.append(steps.rest(place))
+                yield (len(rests) - 1) / len(places)
+            rows = part.take()
+            whole.folded += part.folded
+            whole.add(rows)
+            length_s = int(timeline.length_ns[ahead].sum()) / 1e9
+            table = table_of_columns(without_histograms(rows), length_s)
+            trend.append(Counts(int(timeline.end_ns[ahead[-1]]), table))
+        merged = whole.take()
+        rest = together(rests, whole.folded)
         told = derive(rest, rest.lost_before)
         slow = self._slow_of(places)
         # Those that were listed then, and those that were not.
-        happened = int(timeline.slow[places.start : places.stop].sum()) + told.unlisted
+        listed = int(timeline.slow[places.start : places.stop].sum())
+        happened = listed + told.unlisted
         return replace(
             self,
             snapshot=replace(
@@ -270,11 +288,13 @@ class Past:
                 calls=table_of_columns(merged, told.interval_s),
                 slow=slow,
                 unlisted=happened - len(slow),
+                lost=_with_forgotten(told.lost, listed - len(slow)),
                 sample=None,
             ),
             slow=slow[::-1],
             place=places[-1],
             window=timeline.whole(window),
+            trend=tuple(trend),
         )
 
     def _slow_of(self, places: range) -> tuple[SlowCall, ...]:
@@ -285,6 +305,52 @@ class Past:
                 break
             newest_first += reversed(self.steps.slow(place))
         return tuple(reversed(newest_first[:_MOST_SLOW_OF_WINDOW]))
+
+
+class _Sum:
+    """Adds up rows a few intervals at a time.
+
+    Attributes:
+        folded: calls that have lost their process, as there were too many rows.
+    """
+
+    def __init__(self) -> None:
+        self.folded = 0
+        self._parts: list[Columns] = []
+
+    def add(self, rows: Columns) -> None:
+        self._parts.append(rows)
+        pending = sum(map(len, self._parts[1:]))
+        if len(self._parts) > 1 and pending > _PENDING_ROWS + len(self._parts[0]):
+            self.take()
+
+    def take(self) -> Columns:
+        """The sum so far; it stays in it."""
+        rows, lost = bounded(added_up(self._parts), _MOST_ROWS)
+        self.folded += lost
+        self._parts = [rows]
+        return rows
+
+
+def _resampled(
+    rates: Sequence[Mapping[SyscallKey, float]], points: int
+) -> list[Mapping[SyscallKey, float]]:
+    """The means of neighbours, so that there are at most ``points``."""
+    if points <= 0 or len(rates) <= points:
+        return list(rates) if points > 0 else []
+    means: list[Mapping[SyscallKey, float]] = []
+    for some in np.array_split(np.arange(len(rates)), points):
+        total: dict[SyscallKey, float] = {}
+        for place in some.tolist():
+            for key, rate in rates[place].items():
+                total[key] = total.get(key, 0.0) + rate
+        means.append({key: rate / len(some) for key, rate in total.items()})
+    return means
+
+
+def _with_forgotten(lost: Mapping[str, int], count: int) -> Mapping[str, int]:
+    """Losses, and how many slow calls were listed once but are not kept any more."""
+    return lost if count <= 0 else MappingProxyType({**lost, "slow_forgotten": count})
 
 
 def past_at(steps: Steps, place: int, keep_slow: int, before: Past | None = None) -> Past:
@@ -311,6 +377,7 @@ def past_at(steps: Steps, place: int, keep_slow: int, before: Past | None = None
             calls=table_of_columns(steps.rows(place), told.interval_s),
             slow=now,
             unlisted=int(steps.timeline.slow[place]) + told.unlisted - len(now),
+            lost=_with_forgotten(told.lost, int(steps.timeline.slow[place]) - len(now)),
             sample=None,
         ),
         slow=tuple(slow[:keep_slow]),
@@ -342,6 +409,11 @@ class _Step:
     end_ns: int
 
     @property
+    def key(self) -> tuple[int, int]:
+        """What tells it from all others, those that it was made of too."""
+        return self.end_ns, self.level
+
+    @property
     def size(self) -> int:
         """Bytes of memory, roughly."""
         return _STEP_BYTES + len(self.packed.body) + self.slow_bytes
@@ -357,14 +429,14 @@ class _CountsKept:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, Counts] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], Counts] = OrderedDict()
         self._size = 0
 
-    def add(self, end_ns: int, counts: Counts) -> None:
+    def add(self, key: tuple[int, int], counts: Counts) -> None:
         with self._lock:
-            if end_ns in self._kept:
+            if key in self._kept:
                 return
-            self._kept[end_ns] = counts
+            self._kept[key] = counts
             self._size += counts.size
             while len(self._kept) > 1 and (
                 self._size > self._most_bytes or len(self._kept) > _MOST_COUNTS
@@ -372,11 +444,11 @@ class _CountsKept:
                 _, oldest = self._kept.popitem(last=False)
                 self._size -= oldest.size
 
-    def get(self, end_ns: int) -> Counts | None:
+    def get(self, key: tuple[int, int]) -> Counts | None:
         with self._lock:
-            found = self._kept.get(end_ns)
+            found = self._kept.get(key)
             if found is not None:
-                self._kept.move_to_end(end_ns)
+                self._kept.move_to_end(key)
             return found
 
     @property
@@ -410,10 +482,10 @@ class _LiveSteps:
 
     def counts(self, place: int) -> Counts:
         step = self._steps[place]
-        found = self._counts.get(step.end_ns)
+        found = self._counts.get(step.key)
         if found is None:
             found = counts_of(self, place)
-            self._counts.add(step.end_ns, found)
+            self._counts.add(step.key, found)
         return found
 
 
@@ -459,10 +531,9 @@ class History:
             slow=snapshot.slow,
             slow_bytes=_bytes_of(snapshot.slow),
             level=0,
-            # The machine's clock may be set back.
-            end_ns=max(snapshot.time_ns, last_ns + 1),
+            end_ns=follows(last_ns, snapshot.time_ns, snapshot.sample.interval_ns),
         )
-        self._counts.add(step.end_ns, Counts(step.end_ns, snapshot.calls))
+        self._counts.add(step.key, Counts(step.end_ns, snapshot.calls))
         self._steps = self._fitting((*self._steps, step))
         slow = before.slow if before else ()
         self._past = Past(
@@ -477,7 +548,7 @@ class History:
     def _fitting(self, steps: tuple[_Step, ...]) -> tuple[_Step, ...]:
         oldest_ns = steps[-1].end_ns - self._max_ns
         steps = steps[next(i for i, step in enumerate(steps) if step.end_ns > oldest_ns) :]
-        steps = _with_fewer_slow(steps, self._max_bytes // 4)
+        steps = _with_fewer_slow(steps, self._max_bytes // _SLOW_PART)
         room = self._max_bytes - self._counts.size
         if sum(step.size for step in steps) > room:
             steps = _coarser(steps)
@@ -509,26 +580,52 @@ class History:
 
 
 def _with_fewer_slow(steps: tuple[_Step, ...], most_bytes: int) -> tuple[_Step, ...]:
-    """The same intervals without slow calls of the oldest, where these take too much memory."""
+    """The same intervals without slow calls of the oldest, where these take too much memory.
+
+    The newest interval has its calls in the list all the same, as long as it is the newest.
+    """
     total = sum(step.slow_bytes for step in steps)
     if total <= most_bytes:
         return steps
     changed = list(steps)
-    # First all but the longest of the oldest go, then those.
-    for keep in (_LONGEST_KEPT, 0):
+    # First go the stacks of all but the longest of the oldest, then these calls, then all.
+    for fewer in (_with_fewer_stacks, _longest, _none):
         for i, step in enumerate(changed):
-            if total <= most_bytes or i == len(changed) - 1:
+            if total <= most_bytes:
                 return tuple(changed)
-            if len(step.slow) > keep:
-                longest = sorted(step.slow, key=lambda call: -call.duration_ns)[:keep]
-                kept = tuple(call for call in step.slow if any(call is each for each in longest))
-                changed[i] = replace(
-                    step,
-                    slow=kept,
-                    slow_bytes=_bytes_of(kept),
-                )
+            kept = fewer(step.slow)
+            if kept is not step.slow:
+                changed[i] = replace(step, slow=kept, slow_bytes=_bytes_of(kept))
                 total += changed[i].slow_bytes - step.slow_bytes
     return tuple(changed)
+
+
+def _long_enough(calls: tuple[SlowCall, ...]) -> int:
+    """How long the tenth longest of some calls took."""
+    return sorted(call.duration_ns for call in calls)[-_LONGEST_KEPT]
+
+
+def _with_fewer_stacks(calls: tuple[SlowCall, ...]) -> tuple[SlowCall, ...]:
+    if sum(call.detail.held > 0 for call in calls) <= _LONGEST_KEPT:
+        return calls
+    least_ns = _long_enough(calls)
+    return tuple(
+        call
+        if call.duration_ns >= least_ns or not call.detail.held
+        else replace(call, detail=Detail(call.detail.data, call.detail.file))
+        for call in calls
+    )
+
+
+def _longest(calls: tuple[SlowCall, ...]) -> tuple[SlowCall, ...]:
+    if len(calls) <= _LONGEST_KEPT:
+        return calls
+    least_ns = _long_enough(calls)
+    return tuple(call for call in calls if call.duration_ns >= least_ns)[:_LONGEST_KEPT]
+
+
+def _none(calls: tuple[SlowCall, ...]) -> tuple[SlowCall, ...]:
+    return () if calls else calls
 
 
 def _coarser(steps: tuple[_Step, ...]) -> tuple[_Step, ...]:

@@ -32,6 +32,9 @@ class Context(Enum):
     IN_FLIGHT = "in-flight calls"
     ERRORS = "errors"
     COMPARISON = "changes"
+    BEHIND = "paused, not in a replay"
+    AWAY = "a replay, in a window"
+    COLLECTING = "not in a replay"
     HEATMAP = "the heatmap"
     REGION = "the heatmap, with a region"
     LIVE = "running"
@@ -378,16 +381,24 @@ BINDINGS: tuple[Binding, ...] = (
         (" ",),
         Command.RESUME,
         Context.PAUSED,
-        "go on with the newest; in a replay, from the cursor",
+        "go on with the newest; in a replay, from the cursor, at its end from the beginning",
         "go on",
         90,
     ),
     Binding(
         ("esc",),
         Command.TO_THE_PRESENT,
-        Context.PAUSED,
-        "back to the newest; in a replay, out of the window",
+        Context.BEHIND,
+        "back to the newest",
         "live",
+        79,
+    ),
+    Binding(
+        ("esc",),
+        Command.TO_THE_PRESENT,
+        Context.AWAY,
+        "out of the window, to the cursor",
+        "out",
         79,
     ),
     Binding(
@@ -395,12 +406,15 @@ BINDINGS: tuple[Binding, ...] = (
         Command.EARLIER,
         _LISTS,
         "back in time: pauses, and moves the cursor to the interval before",
-        "earlier",
-        30,
     ),
-    Binding(("right",), Command.LATER, _LISTS, "the cursor to the next interval", "later", 30),
-    Binding(("<", "ctrl left"), Command.MUCH_EARLIER, _LISTS, "the cursor far back"),
-    Binding((">", "ctrl right"), Command.MUCH_LATER, _LISTS, "the cursor far on"),
+    Binding(("right",), Command.LATER, _LISTS, "the cursor to the next interval"),
+    Binding(
+        ("<", "ctrl left"),
+        Command.MUCH_EARLIER,
+        _LISTS,
+        "the cursor far back: ten intervals, or a twentieth of the timeline if that is more",
+    ),
+    Binding((">", "ctrl right"), Command.MUCH_LATER, _LISTS, "the same, on"),
     Binding(
         ("[",), Command.WINDOW_START, Context.PAUSED, "the window begins at the cursor", "begin", 47
     ),
@@ -416,7 +430,8 @@ BINDINGS: tuple[Binding, ...] = (
         ("z",),
         Command.ZOOM,
         Context.PAUSED,
-        "zoom into the window: every panel shows it; without one, the minute up to the cursor",
+        "zoom into the window: every panel shows it; without one, the minute up to the cursor; "
+        "in a zoom, the half of it around the cursor",
         "zoom",
         64,
     ),
@@ -429,6 +444,8 @@ BINDINGS: tuple[Binding, ...] = (
         54,
     ),
     Binding(("Z",), Command.ZOOM_OUT, Context.ZOOMED, "zoom out, to the cursor", "out", 66),
+    Binding(("Z",), Command.ZOOM_OUT, Context.PAUSED, "zoom to all that is remembered or recorded"),
+    Binding(("Z",), Command.ZOOM_OUT, Context.LIVE, "pause, and zoom to all that is remembered"),
     Binding(
         ("H", "f12"),
         Command.HEAT,
@@ -440,12 +457,12 @@ BINDINGS: tuple[Binding, ...] = (
     Binding(
         ("enter", "z"),
         Command.ZOOM_REGION,
-        Context.HEATMAP,
+        Context.REGION,
         "zoom to the cell or region, and list the slow calls in it",
         "zoom",
         72,
     ),
-    Binding(("left",), Command.EARLIER, Context.HEATMAP, "move the cell to the left"),
+    Binding(("left",), Command.EARLIER, Context.HEATMAP, "move the cell to the left", "cell", 73),
     Binding(("right",), Command.LATER, Context.HEATMAP, "move the cell to the right"),
     Binding(("shift left",), Command.EXTEND_EARLIER, Context.HEATMAP, "extend the region"),
     Binding(("shift right",), Command.EXTEND_LATER, Context.HEATMAP, "extend the region"),
@@ -472,7 +489,7 @@ BINDINGS: tuple[Binding, ...] = (
         80,
     ),
     Binding(("enter",), Command.OPEN, Context.COMPARISON, "into the selected syscall", "open", 70),
-    Binding(("R",), Command.RECORD, _LISTS, "start or stop recording", "record", 25),
+    Binding(("R",), Command.RECORD, Context.COLLECTING, "start or stop recording", "record", 25),
     Binding(("+",), Command.PLAY_FASTER, Context.REPLAY, "play faster, twice", "faster", 44),
     Binding(("-",), Command.PLAY_SLOWER, Context.REPLAY, "play slower, half as fast", "slower", 43),
     Binding(("tab",), Command.NEXT_PANEL, _A, "next panel", "panel", 20),

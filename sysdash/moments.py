@@ -69,20 +69,26 @@ class Moment:
             return window.end_ns - self._ns
         # What is shown of a time is its second: that names the window's own beginning and end too.
         begin = window.begin_ns - _S if after_ns is None else after_ns
-        nearest = self._of_day(window.begin_ns, -1)
+        nearest = self._of_day(window.begin_ns, -1)[0]
         for day in range(window.length_ns // _DAY_NS + 4):
-            found = self._of_day(window.begin_ns, day - 1)
-            if begin < found <= window.end_ns + _S:
-                return found
-            nearest = min(nearest, found, key=lambda ns: _distance(ns, window))
+            for found in self._of_day(window.begin_ns, day - 1):
+                if begin < found <= window.end_ns + _S:
+                    return found
+                nearest = min(nearest, found, key=lambda ns: _distance(ns, window))
         return nearest
 
-    def _of_day(self, time_ns: int, days: int) -> int:
-        """This time of day, so many days after the day of a time."""
+    def _of_day(self, time_ns: int, days: int) -> list[int]:
+        """This time of day, so many days after the day of a time.
+
+        There are two where the clock is put back over it.
+        """
         day = _local(time_ns).replace(hour=0, minute=0, second=0)
         seconds, ns = divmod(self._ns, _S)
         # Of a naive time: by the clock, also where a day has 23 or 25 hours.
-        return int((day + timedelta(days=days, seconds=seconds)).timestamp()) * _S + ns
+        asked = day + timedelta(days=days, seconds=seconds)
+        first, again = (int(asked.replace(fold=fold).timestamp()) for fold in (0, 1))
+        # Where it is put forward, the second one is before the first, and is not asked for.
+        return [at * _S + ns for at in ((first, again) if first < again else (first,))]
 
 
 def parse(text: str) -> Moment:
@@ -145,6 +151,10 @@ def between(since: Moment | None, until: Moment | None, recorded: Window) -> Win
     begin = recorded.begin_ns if since is None else since.within(recorded)
     end = recorded.end_ns if until is None else until.within(recorded, begin)
     found = Window(max(begin, recorded.begin_ns), min(end, recorded.end_ns))
+    # Of a time of day outside of what was recorded, nobody knows which day is meant.
+    if end < begin and all(not _distance(ns, recorded) for ns in (begin, end)):
+        first, last = (moment.text if moment else "" for moment in (since, until))
+        raise Outside(f"has nothing from {first} up to {last}: until is before since")
     if found.length_ns <= 0:
         asked = " ".join(
             f"{word} {moment.text}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +26,7 @@ from sysdash.records import (
     ABIS,
     COMM_LEN,
     EVENT,
+    EVENT_EXAMPLE,
     FILE_NAMES,
     NO_DETAIL,
     ROW,
@@ -68,6 +70,11 @@ _REFUSALS = (
     *(zstandard.ZstdError, ValueError, TypeError, RecursionError, msgpack.UnpackException),
 )
 
+_MOST_PARTS = 2_000_000
+_DEEPEST = 16
+_ARRAYS, _MAPS = (0xDC, 0xDD), (0xDE, 0xDF)
+"""First bytes of msgpack's longer arrays and maps."""
+
 _CODES = ("u1", "u2", "u4", "u8")
 _SIGNED = {"<i4": "<u4", "<i8": "<u8"}
 
@@ -84,7 +91,7 @@ class Packed:
         time_ns, mono_ns, interval_ns: as in :class:`sysdash.records.Sample`.
         calls: calls that ended in it.
         errors: those of them that failed.
-        slow: slow calls in it that are listed.
+        slow: slow calls in it that are listed, without examples.
         body: everything else; see :func:`unpack`.
     """
 
@@ -268,6 +275,8 @@ def _unpack_file(stored: object) -> File:
     for value, kind in zip(stored, _FILE_KINDS, strict=True):
         if not isinstance(value, kind) or (isinstance(value, int) and not 0 <= value < 2**64):
             raise Damaged("a file of no known kind")
+    if any(value >= 2**32 for value in (stored[1], stored[3], *stored[7:11], stored[13])):
+        raise Damaged("a file of no known kind")
     ino, dev, magic, mode, names, deleted, cut, family, type_, protocol, state = stored[:11]
     local, remote, peer_pid, certain = stored[11:]
     if not all(isinstance(name, bytes) for name in names) or sum(map(len, names)) > FILE_NAMES * 2:
@@ -345,9 +354,37 @@ def _decompressed(data: bytes) -> Any:
     try:
         _size(zstandard.frame_content_size(data), _MOST_BYTES)
         plain = zstandard.ZstdDecompressor(max_window_size=_MOST_BYTES).decompress(data)
+        _count_parts(plain)
         return msgpack.unpackb(plain, strict_map_key=False)
     except _REFUSALS as error:
         raise Damaged(safe(str(error))) from None
+
+
+def _count_parts(plain: bytes) -> None:
+    """Read past all that is there, keeping nothing: a byte of msgpack can be an object of Python.
+
+    Raises:
+        Damaged: there is more of it than an interval has.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=_MOST_BYTES, strict_map_key=False)
+    unpacker.feed(plain)
+    left = [1]
+    parts = 0
+    while left:
+        if not left[-1]:
+            left.pop()
+            continue
+        left[-1] -= 1
+        parts += 1
+        if parts > _MOST_PARTS or len(left) > _DEEPEST:
+            raise Damaged("more parts than there can be")
+        kind = plain[unpacker.tell()] if unpacker.tell() < len(plain) else 0
+        if kind in _ARRAYS or 0x90 <= kind <= 0x9F:
+            left.append(unpacker.read_array_header())
+        elif kind in _MAPS or 0x80 <= kind <= 0x8F:
+            left.append(2 * unpacker.read_map_header())
+        else:
+            unpacker.skip()
 
 
 def pack(sample: Sample) -> Packed:
@@ -361,7 +398,7 @@ def pack(sample: Sample) -> Packed:
         mono_ns=sample.mono_ns,
         interval_ns=sample.interval_ns,
         **_totals(rows),
-        slow=len(sample.events),
+        slow=int(((sample.events["flags"] & EVENT_EXAMPLE) == 0).sum()),
         body=_compressed({"rows": _pack_rows(rows), **_pack_rest(sample)}),
     )
 
@@ -384,9 +421,15 @@ def _pack_rest(sample: Sample) -> dict[str, Any]:
         "off_cpu": sample.off_cpu,
         "lost": dict(sample.lost),
         "lost_before": dict(sample.lost_before),
-        "host": list(astuple(sample.host)),
-        "cgroups": dict(sample.cgroups),
+        "host": _pack_host(sample.host),
+        "cgroups": dict(islice(sample.cgroups.items(), _MOST_CGROUPS)),
     }
+
+
+def _pack_host(host: Host) -> list[Any]:
+    # Of clocks that are not quite in step, a share can come out below nothing.
+    name, cpus, kernel_cpu, processes, self_cpu, self_bytes = astuple(host)
+    return [name, cpus, max(kernel_cpu, 0.0), processes, max(self_cpu, 0.0), self_bytes]
 
 
 def unpack(packed: Packed) -> Sample:
@@ -397,7 +440,7 @@ def unpack(packed: Packed) -> Sample:
     """
     stored = _opened(packed)
     try:
-        rows = rows_of(_unpack_rows(_get(stored, "rows")))
+        rows = rows_of(_rows_in(packed, stored))
     except OverflowError as error:
         raise Damaged(str(error)) from None
     return _unpack_rest(packed, stored, rows)
@@ -409,7 +452,7 @@ def unpack_rows(packed: Packed) -> Columns:
     Raises:
         Damaged: it is not what :func:`pack` or :func:`pack_together` made.
     """
-    return _unpack_rows(_get(_opened(packed), "rows"))
+    return _rows_in(packed, _opened(packed))
 
 
 def unpack_rest(packed: Packed) -> Sample:
@@ -428,7 +471,7 @@ def pack_together(parts: Sequence[Packed]) -> Packed:
         Damaged: they are not what :func:`pack` made.
     """
     opened = [_opened(packed) for packed in parts]
-    rows = added_up([_unpack_rows(_get(stored, "rows")) for stored in opened])
+    rows = added_up([_rows_in(*pair) for pair in zip(parts, opened, strict=True)])
     rows, folded = bounded(rows, _MOST_ROWS_TOGETHER)
     rests = [
         _unpack_rest(packed, stored, np.zeros(0, dtype=ROW))
@@ -480,6 +523,14 @@ def together(samples: Sequence[Sample], folded: int = 0) -> Sample:
         ),
         off_cpu=all(sample.off_cpu for sample in samples),
     )
+
+
+def _rows_in(packed: Packed, stored: object) -> Columns:
+    """The rows, which are those of as many calls as there are said to be."""
+    rows = _unpack_rows(_get(stored, "rows"))
+    if int(rows.of["count"].sum()) != packed.calls:
+        raise Damaged("another number of calls")
+    return rows
 
 
 def _opened(packed: Packed) -> Any:
@@ -550,8 +601,9 @@ def _unpack_host(stored: object) -> Host:
 def _unpack_cgroups(stored: object) -> Mapping[int, str]:
     if not isinstance(stored, dict) or len(stored) > _MOST_CGROUPS:
         raise Damaged("cgroups of no known kind")
-    if not all(isinstance(i, int) and isinstance(path, str) for i, path in stored.items()):
-        raise Damaged("cgroups of no known kind")
+    for i, path in stored.items():
+        if type(i) is not int or not 0 <= i < 2**64 or not isinstance(path, str):
+            raise Damaged("cgroups of no known kind")
     return MappingProxyType({i: fit(safe(path), _PATH_COLUMNS) for i, path in stored.items()})
 
 

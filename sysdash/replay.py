@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from sysdash.columns import Columns, columns
 from sysdash.history import Counts, Past, Steps, counts_of, past_at
 from sysdash.model import SlowCall, slow_calls
 from sysdash.packing import Damaged, unpack_rest, unpack_rows, unpack_slow
+from sysdash.processes import Processes
 from sysdash.recording import Recording
 from sysdash.records import EVENT, EVENT_EXAMPLE, ROW, Sample
 from sysdash.timeline import Timeline
@@ -37,6 +39,7 @@ class RecordedSteps:
         self._counts: OrderedDict[int, Counts] = OrderedDict()
         self._slow: OrderedDict[int, tuple[SlowCall, ...]] = OrderedDict()
         self._slow_kept = 0
+        self._processes = Processes() if recording.facts.by_tid else None
 
     @property
     def timeline(self) -> Timeline:
@@ -44,11 +47,16 @@ class RecordedSteps:
         return self._recording.timeline
 
     def rows(self, place: int) -> Columns:
-        """The rows of one of them."""
+        """The rows of one of them, under the names of their processes."""
         try:
-            return unpack_rows(self._recording.packed(place))
+            found = unpack_rows(self._recording.packed(place))
         except Damaged:
             return columns(np.zeros(0, dtype=ROW))
+        if self._processes is None:
+            return found
+        of = found.of
+        names = self._processes.names(of["pid"], of["tid"], of["comm"])
+        return replace(found, of={**of, "comm": names})
 
     def rest(self, place: int) -> Sample:
         """All else of it, but for slow calls."""
@@ -206,6 +214,7 @@ class Player:
             self._place, self._playing = place, True
             self._past = past_at(self._steps, place, self._keep_slow)
             self._changed.notify()
+        self.wake()
 
     def _run(self) -> None:
         try:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from sysdash import syscalls
 from sysdash.filters import Filters
+from sysdash.processes import Processes
 from sysdash.records import COMM_LEN, EVENT, Events, Rows, Sample
 from sysdash.units import safe
 
@@ -107,9 +108,7 @@ class Selection:
         self._all = replace(filters, include_self=False, command=None) == Filters()
         # The processes whose parent and cgroup pass, as far as is known.
         self._members = np.zeros(0, dtype=np.uint32)
-        # The names of processes, by their PIDs, which ascend.
-        self._pids = np.zeros(0, dtype=np.uint32)
-        self._processes = np.zeros(0, dtype=f"S{COMM_LEN}")
+        self._processes = Processes()
 
     def of(self, sample: Sample) -> Sample:
         """The sample with nothing but what is wanted; of losses nobody knows whose they were."""
@@ -127,7 +126,7 @@ class Selection:
 
     def _rows(self, rows: Rows, paths: Mapping[int, str]) -> Rows:
         own = rows["comm"]
-        processes = self._of_processes(rows) if self._by_tid else own
+        processes = self._processes.names(rows["pid"], rows["tid"], own) if self._by_tid else own
         passing = np.ones(len(rows), dtype=bool)
         if not self._all:
             passing &= self._passing(rows, rows["errno"].astype(np.int64), (own, processes))
@@ -136,17 +135,6 @@ class Selection:
             rows = rows.copy()
             rows["comm"] = processes
         return rows if passing.all() else rows[passing]
-
-    def _of_processes(self, rows: Rows) -> npt.NDArray[np.bytes_]:
-        """The names of the rows' processes, as far as is known, and else of their threads."""
-        leaders = rows[rows["pid"] == rows["tid"]]
-        pids = np.concatenate([leaders["pid"], self._pids])
-        self._pids, newest = np.unique(pids, return_index=True)
-        self._processes = np.concatenate([leaders["comm"], self._processes])[newest]
-        if not len(self._pids):
-            return rows["comm"]
-        at = np.minimum(np.searchsorted(self._pids, rows["pid"]), len(self._pids) - 1)
-        return np.where(self._pids[at] == rows["pid"], self._processes[at], rows["comm"])
 
     def _calls_one_by_one(self, sample: Sample) -> dict[str, Any]:
         if not self._wanted.slow:

@@ -44,6 +44,7 @@ from sysdash.ui_state import Example
 from sysdash.valuing import Count, Valuing
 
 _POLL_S = 0.1
+_DRAWS_S = 0.005
 
 _STDERR = 2
 _MOST_SAID = 64 * 1024
@@ -289,10 +290,13 @@ def run(
         with suppress(BlockingIOError):
             os.write(pipe, b"\0")
 
-    def end(_: int, __: FrameType | None) -> None:
+    def end(number: int, _: FrameType | None) -> None:
         nonlocal ending
         ending = True
         wake()
+        if display == "curses" and (number == signal.SIGHUP or _is_gone()):
+            # urwid would ask curses for keys for ever, and look at nothing else.
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     control = make_collector(wake)
 
@@ -311,7 +315,11 @@ def run(
     app.set_interval = set_interval
     app.set_watch = set_watch
     app.set_example = set_example
-    app.later = lambda seconds, action: loop.set_alarm_in(seconds, lambda *_: action())
+    app.later = lambda seconds, action: loop.set_alarm_in(
+        # urwid draws only where no alarm is due at once.
+        max(seconds, _DRAWS_S),
+        lambda *_: action(),
+    )
     if display == "curses":
         # urwid waits for keys inside curses then, and watches no pipe.
         loop.set_alarm_in(_POLL_S, poll)
@@ -342,6 +350,15 @@ def run(
             os.close(pipe)
         if control.error is not None:
             raise control.error
+
+
+def _is_gone() -> bool:
+    """Whether the terminal has been closed."""
+    try:
+        os.tcgetpgrp(sys.stdin.fileno())
+    except OSError:
+        return True
+    return False
 
 
 def _leave_terminal() -> None:

@@ -41,6 +41,17 @@ def edges(window: Window, columns: int) -> Ints:
     )
 
 
+def follows(last_ns: int, time_ns: int, length_ns: int) -> int:
+    """The end of an interval on a timeline that goes on, whatever the wall clock does.
+
+    Args:
+        last_ns: the end of the interval before it.
+        time_ns: the wall clock at its end; where that was set back, it is not taken.
+        length_ns: how long it is.
+    """
+    return time_ns if time_ns > last_ns else last_ns + max(length_ns, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """Intervals one after the other, oldest first; between two there may be a gap.

@@ -159,22 +159,24 @@ class Travel:
     def resume(self) -> None:
         """Go on: live with the newest, in a replay from the cursor."""
         state, place = self._state, self._cursor
+        zoomed = state.zoom is not None
         if state.zoom is not None and self._newest is not None and state.cursor_ns is None:
             place = self._newest.timeline.at(state.zoom.end_ns)
         self._leave_window()
         state.paused, state.cursor_ns, state.marked = False, None, None
         if self.playback is not None and place is not None:
             assert self._newest is not None
-            self.playback.play(0 if place >= len(self._newest.timeline) - 1 else place)
-        else:
-            self.refresh()
+            last = len(self._newest.timeline) - 1
+            self.playback.play(0 if place >= last and not zoomed else place)
+        self.refresh()
 
     def to_the_present(self) -> None:
         """Live: go on with the newest. In a replay: out of the window, to the cursor."""
         if self.playback is None:
             self.resume()
-        else:
+        elif self._state.zoom is not None:
             self.zoom_out()
+        else:
             self._state.marked = None
 
     def go_to(self, time_ns: int) -> None:
@@ -267,7 +269,20 @@ class Travel:
             return state.zoom
         end_ns = int(timeline.end_ns[place]) if timeline and place is not None else 0
         begin_ns = end_ns - since.length_ns
-        return Window(begin_ns if end_ns <= since.end_ns else max(begin_ns, since.end_ns), end_ns)
+        return Window(begin_ns if end_ns < since.end_ns else max(begin_ns, since.end_ns), end_ns)
+
+    @property
+    def _further(self) -> Window | None:
+        """The half of the window on show that is around the cursor, where no other is set."""
+        state, timeline, place = self._state, self.timeline, self._cursor
+        if state.zoom is None or state.marked is not None or timeline is None or place is None:
+            return None
+        quarter_ns = state.zoom.length_ns // 4
+        middle_ns = min(
+            max(int(timeline.end_ns[place]), state.zoom.begin_ns + quarter_ns),
+            state.zoom.end_ns - quarter_ns,
+        )
+        return Window(middle_ns - quarter_ns, middle_ns + quarter_ns)
 
     def zoom(self, window: Window | None = None, band_ns: tuple[int, int] | None = None) -> None:
         """Have every panel show a window: the one that was chosen, if none is given.
@@ -276,20 +291,26 @@ class Travel:
             window: it.
             band_ns: list only the slow calls that took so long.
         """
-        window = window or self.chosen
+        window = window or self._further or self.chosen
         timeline = self.timeline
         if window is None or timeline is None:
             return
         self.pause()
         state = self._state
         state.zoom, state.marked, state.band_ns = timeline.whole(window), None, band_ns
-        if state.cursor_ns is not None and not state.zoom.holds(state.cursor_ns):
+        place = self._cursor
+        if place is not None and not state.zoom.holds(int(timeline.end_ns[place])):
             state.cursor_ns = state.zoom.end_ns
 
     def zoom_out(self) -> None:
-        """Show the interval at the cursor again."""
+        """Show the interval at the cursor again; where nothing is zoomed, zoom to all there is."""
         state = self._state
-        if state.zoom is not None and state.cursor_ns is None:
+        if state.zoom is None:
+            timeline = self.timeline
+            if timeline is not None and len(timeline):
+                self.zoom(timeline.span)
+            return
+        if state.cursor_ns is None:
             state.cursor_ns = state.zoom.end_ns
         self._leave_window()
 

@@ -186,6 +186,12 @@ class UiState:
         pace = [Context.PAUSED if self.paused else Context.LIVE]
         if self.mode == REPLAY:
             pace.append(Context.REPLAY)
+            if self.zoom or self.marked:
+                pace.append(Context.AWAY)
+        else:
+            pace.append(Context.COLLECTING)
+            if self.paused:
+                pace.append(Context.BEHIND)
         if self.zoom:
             pace.insert(0, Context.ZOOMED)
         contexts = [where, *pace, Context.ALWAYS]

@@ -424,14 +424,19 @@ def test_back_to_the_dashboard(driver: Driver, key: str) -> None:
     assert " Top syscalls " in driver.text()
 
 
-def test_the_first_row_is_selected_until_a_key_is_pressed() -> None:
+def test_the_first_row_is_selected_until_a_key_chooses_one() -> None:
     driver = Driver(snapshot([Calls("exit_group", 1)]))
     driver.add(snapshot([Calls("read", 5), Calls("write", 4)], second=2))
     assert driver.names() == ["read", "write"]
     assert "▸read" in driver.selected()
     driver.add(snapshot([Calls("write", 9), Calls("read", 5)], second=3))
     assert "▸write" in driver.selected()
-    driver.press("s")
+    # What says nothing of rows does not choose one.
+    driver.press("s", "r", " ", " ")
+    driver.add(snapshot([Calls("write", 4), Calls("read", 5)], second=4))
+    assert "▸read" in driver.selected()
+    driver.press("down")
+    assert "▸write" in driver.selected()
     driver.add(snapshot([Calls("write", 4), Calls("read", 5)], second=4))
     assert "▸write" in driver.selected()
     driver.add(snapshot([Calls("read", 9)], second=5))
@@ -506,12 +511,15 @@ def test_the_newest_slow_calls_are_on_show_when_none_is_selected() -> None:
 def test_help(driver: Driver, key: str) -> None:
     driver.press(key)
     assert " Help " in driver.text()
-    assert "move the selection up" in driver.text()
+    # What the keys do where one is comes first.
+    assert "Keys here, now" in driver.text()
+    assert "into the selected syscall" in driver.text()
     seen = driver.text()
-    for _ in range(10):
+    for _ in range(16):
         driver.press("page down")
         seen += driver.text()
     assert "Lost" in seen
+    assert "move the selection up" in seen
     assert "clear every filter" in seen
     assert "by the kind of call" in " ".join(seen.split()).replace("│ │ ", "")
     driver.press("esc")

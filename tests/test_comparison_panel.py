@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator, Sequence
 
 import pytest
-from synthetic import SECOND_NS, START_NS, Calls, nr, rows
+from screen import Driver
+from synthetic import SECOND_NS, START_NS, Calls, nr, rows, snapshot
 from urwid.util import set_temporary_encoding
 
 from sysdash import units
+from sysdash.comparing import OVERLAPPING, THE_MARKED_ONE
 from sysdash.comparison import BY, Comparison, compare
 from sysdash.keys import Command
 from sysdash.model import Syscall, table_of
@@ -103,15 +105,15 @@ class Panel(ComparisonPanel):
 
 def test_what_has_changed_most_is_first_and_noise_is_last() -> None:
     assert Panel(compared()).text()[:9] == [
-        "▸fsync         postgres         ≈    20      ≈      ·  +120ms 3.00ms → 9.00ms",
-        " openat        nginx            ≈    50      ≈    +50       ≈        ≈ 2.00µs",
-        " write         new            0 →   400    new      ·  +240µs      - →  600ns",
-        " write         old          400 →     0   gone      ·  -240µs  600ns →      -",
-        " read          postgres   1.00K → 1.20K   +20%      ·  +200µs        ≈ 1.00µs",
-        " recvfrom      nginx            ≈   100      ≈      · -6.00ms 90.0µs → 30.0µs",
-        " close         nginx        100 →   100             ·          300ns →  300ns",
+        "▸fsync        postgres       ≈    20       ≈       ·   +120ms 3.00ms → 9.00ms",
+        " openat       nginx          ≈    50       ≈     +50        ≈        ≈ 2.00µs",
+        " write        new          0 →   400     new       ·   +240µs      - →  600ns",
+        " write        old        400 →     0    gone       ·   -240µs  600ns →      -",
+        " read         postgres 1.00K → 1.20K    +20%       ·   +200µs        ≈ 1.00µs",
+        " recvfrom     nginx          ≈   100       ≈       ·  -6.00ms 90.0µs → 30.0µs",
+        " close        nginx      100 →   100               ·           300ns →  300ns",
         "",
-        " since 22:13:20\u201322:14:22 (1m02s): 6 changed, 1 by no more than noise",
+        " 22:13:20\u201322:14:22 (1m02s) against 22:15:00\u201322:16:02 (1m02s): 6 changed, 1 by",
     ]
 
 
@@ -158,10 +160,41 @@ def test_noise_is_dim() -> None:
     assert set(panel.styles("close").values()) == {"dim"}
 
 
+def burst(seconds: int, first: int) -> Tally:
+    """A steady machine where ``futex`` waits much in three seconds out of all."""
+    result = Tally(BY)
+    for second in range(seconds):
+        waits = 2000 if second in (9, 10, 11) else 10
+        calls = [*BEFORE, Calls("futex", waits, 9_000_000, 4, b"lock")]
+        result.add(table_of(rows(calls), 1.0), START_NS + (first + second) * SECOND_NS)
+    return result
+
+
+def test_what_is_large_but_not_steady_is_marked_and_not_dim() -> None:
+    calm = (*BEFORE, Calls("futex", 10, 9_000_000, 4, b"lock"))
+    found = compare(tallied(calm, 30, 1), burst(30, 101))
+    panel = Panel(found)
+    text = panel.text()
+    assert text[0] == (
+        "▸futex        lock        10 →?  209  20.9x?       ·  +1.79s?        ≈ 9.00ms"
+    )
+    assert "nothing changed, 1 by much, but not steadily (?), 6 by no more" in " ".join(
+        " ".join(text).split()
+    )
+    panel.press(Command.LAST)
+    styles = panel.styles("futex")
+    assert styles["futex"] == "name"
+    assert styles["20.9x?"] == styles["+1.79s?"] == styles["10 →?  209"] == "text"
+    for columns in (57, 76, 140):
+        assert "x?" in Panel(found).text(columns)[0]
+
+
 def test_how_much_is_noise_is_said() -> None:
-    assert "6 changed, 1 by no more than noise" in Panel(compared()).text()[8]
+    both = "22:13:20\u201322:14:22 (1m02s) against 22:15:00\u201322:16:02 (1m02s)"
+    words = " ".join(" ".join(Panel(compared()).text()[8:]).split())
+    assert words == f"{both}: 6 changed, 1 by no more than noise"
     same = Panel(compared(BEFORE, BEFORE)).text()
-    assert "nothing changed, 6 by no more than noise" in same[7]
+    assert "nothing changed, 6 by no more than noise" in " ".join(" ".join(same).split())
     few = "\n".join(Panel(compared(seconds=2)).text(120))
     assert "too few intervals to see how much numbers vary by themselves" in " ".join(few.split())
 
@@ -186,6 +219,23 @@ def test_the_first_row_is_selected_until_a_key_is_pressed() -> None:
     panel = Panel(compared())
     panel.show(compared(BEFORE, (*AFTER, Calls("mmap", 90_000, 90_000, 4, b"x"))))
     assert "mmap" in panel.chosen()
+
+
+def test_the_marked_window_is_not_compared_with_itself() -> None:
+    intervals = [snapshot([Calls("read", 1000 + second)], second=second) for second in range(1, 61)]
+    driver = Driver(*intervals, size=(120, 30))
+    driver.press(*["left"] * 40, "]", *["left"] * 10, "[", *["right"] * 10, "m")
+    assert driver.app.state.comparison == THE_MARKED_ONE
+    assert "this is the marked window" in driver.text()
+    driver.press("left")
+    assert driver.app.state.comparison == OVERLAPPING
+    # Before it, and behind it, there is something to compare.
+    for moves in (["left"] * 10, ["right"] * 12):
+        driver.press(*moves)
+        found = driver.app.state.comparison
+        assert isinstance(found, Comparison)
+        before, after = found.before.window, found.after.window
+        assert before.end_ns <= after.begin_ns or after.end_ns <= before.begin_ns
 
 
 def test_what_has_gone_leaves_the_selection_to_its_place() -> None:

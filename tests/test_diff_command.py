@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from synthetic import SECOND_NS, START_NS, Calls, sample
 
+import sysdash
 from sysdash import units
 from sysdash.cli import main
 from sysdash.commands import rewords
@@ -29,7 +30,7 @@ from sysdash.recording import Existing, Facts, Recording
 from sysdash.recording.store import Item, Store
 from sysdash.records import Sample
 from sysdash.report.changes import difference, noise_words, number, relative
-from sysdash.report.diff import Source, Told, diff_lines
+from sysdash.report.diff import Source, Told, diff_lines, diff_object
 from sysdash.tally import Tally
 
 FACTS = Facts(
@@ -42,6 +43,7 @@ FACTS = Facts(
     zone_s=0,
     interval_s=1.0,
 )
+DEMO = str(Path(sysdash.__file__).parent / "demo" / "demo.sysdash")
 BEGIN, MIDDLE, END = "22:13:20", "22:13:50", "22:14:20"
 """When the recording of :func:`both` begins, changes and ends."""
 
@@ -182,6 +184,7 @@ def test_wrong_words_are_told(words: list[str], message: str, tmp_path: Path, ru
     ("second", "message"),
     [
         ("{a}x", "cannot read"),
+        ("{a}@+2s..+1s", "has nothing from +2s up to +1s: until is before since"),
         ("{a}@23:00..23:01", "has nothing from 23:00 up to 23:01, only 2023-11-14 22:13:20 to"),
         ("{text}", "is not a recording of sysdash"),
     ],
@@ -326,6 +329,7 @@ def test_an_object_has_all_numbers(tmp_path: Path, run: Run) -> None:
         "lost": found["after"]["lost"],
     }
     assert set(found["after"]["lost"].values()) == {0}
+    assert found["unsteady"]["rows"] == 0
     assert found["noise"] == {
         "level": 0.01,
         "least_change": 0.05,
@@ -535,12 +539,112 @@ def test_more_rows_than_are_shown_are_counted() -> None:
 def test_how_noise_is_told_apart_is_said() -> None:
     words = noise_words(compared())
     assert "(30 and 30)" in words
-    assert "1%" in words
+    assert "5%" in words
+    assert "≈: it has not." in words
+    assert "≈: it has not; ?: not steadily, but 2 times or more." in noise_words(with_a_burst())
     few = Tally(("syscall",))
     few.add(table_of(sample(calls(False)).rows, 1.0), START_NS + SECOND_NS)
     words = noise_words(compare(few, few))
     assert "too few intervals" in words
     assert "25%" in words
+
+
+def with_a_burst(rows: int = 1) -> Comparison:
+    """Where nothing changes but in three seconds, in which locks are waited for."""
+    tallies = []
+    for side in range(2):
+        tallies.append(Tally(("syscall", "comm")))
+        for each in some(False):
+            waits = 2000 if side and each.time_ns % (30 * SECOND_NS) < 3 * SECOND_NS else 10
+            locks = [Calls("futex", waits, 9_000_000, 9, b"l%d" % at) for at in range(rows)]
+            table = table_of(sample([*calls(False), *locks]).rows, 1.0)
+            tallies[-1].add(table, each.time_ns)
+    return compare(*tallies)
+
+
+def test_what_is_large_but_not_steady_has_a_section_of_its_own() -> None:
+    told = Told(with_a_burst(), SOURCES)
+    for sort in SORTS:
+        lines = diff_lines(told, sort=sort, columns=80)
+        assert lines[3:9] == [
+            "SYSCALL  PROCESS  CALLS/s   CHANGE  ERR/s   TIME/s        LATENCY",
+            "large, but not steady; each may be one burst:",
+            "futex    l0       10 →?209  20.9x?         +1.79s?  p99        ≈ 9.00ms",
+            "",
+            "nothing else has changed by more than noise",
+            "5 more rows are noise; --all shows them",
+        ], sort
+
+
+def test_unsteady_rows_are_shown_however_many_have_changed() -> None:
+    before, after = (Tally(("syscall", "comm")) for _ in range(2))
+    for second in range(30):
+        for side, summed in enumerate((before, after)):
+            waits = 2000 if side and second in (8, 9, 10) else 10
+            workers = [Calls("read", 10 + 90 * side, comm=b"w%d" % at) for at in range(6)]
+            made = [*workers, Calls("futex", waits, 9_000_000, 9, b"lock")]
+            summed.add(table_of(sample(made).rows, 1.0), START_NS + second * SECOND_NS)
+    found = Told(compare(before, after), SOURCES)
+    lines = diff_lines(found, top=2, columns=80)
+    assert [line.split()[0] for line in lines[4:8]] == ["read", "read", "large,", "futex"]
+    assert "4 more rows changed; --top 6 shows all" in lines
+    rows = diff_object(found, top=2)["rows"]
+    assert isinstance(rows, list)
+    assert [(row["syscall"], row["unsteady"]) for row in rows] == [
+        ("read", False),
+        ("read", False),
+        ("futex", True),
+    ]
+
+
+def test_unsteady_rows_that_are_not_shown_are_counted() -> None:
+    told = Told(with_a_burst(3), SOURCES)
+    lines = diff_lines(told, top=2)
+    assert "1 more row differs by much, but not steadily; --top 3 shows all" in lines
+    lines = diff_lines(told, top=8, noise=True)
+    at = lines.index("noise:")
+    assert sum("?" in line for line in lines[:at]) == 3
+    assert lines[at + 6] == ""
+
+
+def test_an_object_tells_what_is_unsteady() -> None:
+    found = diff_object(Told(with_a_burst(), SOURCES))
+    assert found["unsteady"] == {"least_ratio": 2, "least_score": 0.05, "rows": 1}
+    assert isinstance(found["noise"], dict)
+    assert found["noise"]["rows"] == 5
+    assert isinstance(found["rows"], list)
+    (row,) = found["rows"]
+    assert (row["unsteady"], row["noise"], row["changed"]) == (True, False, [])
+    assert row["unsteady_numbers"] == ["rate", "total_ns_per_s"]
+    assert row["score"] >= 0.05
+
+
+def test_the_lock_of_the_demo_is_found_though_the_time_is_cut_a_little_too_late(run: Run) -> None:
+    code, out, _ = run(f"{DEMO}@+0s..+28s", "@+28s..+45s", "--json")
+    assert code == 0
+    (row,) = (row for row in json.loads(out)["rows"] if row["syscall"] == "futex")
+    assert (row["comm"], row["unsteady"]) == ("reports", True)
+    for words in (["--sort", "total"], ["--sort", "rate", "-T", "1"]):
+        _, out, _ = run(f"{DEMO}@+0s..+28s", "@+28s..+45s", *words)
+        assert re.search(r"^futex +reports .*12\.9x\?", out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "first"),
+    [
+        ("@..+24s", "@+26s..+42s", ("futex", "reports")),
+        ("@..+23s", "@+23s..+60s", ("futex", "reports")),
+        ("@+43s..+54s", "@+57s..+72s", ("fdatasync", "backup")),
+        ("@+74s..+84s", "@+88s..+98s", ("openat", "agent")),
+    ],
+)
+def test_what_goes_wrong_in_the_demo_comes_first(
+    before: str, after: str, first: tuple[str, str], run: Run
+) -> None:
+    _, out, _ = run(f"{DEMO}{before}", after, "--json", "-T", "1")
+    row = json.loads(out)["rows"][0]
+    assert (row["syscall"], row["comm"]) == first
+    assert not row["unsteady"]
 
 
 def test_nothing_that_changed_is_said_so(tmp_path: Path, run: Run) -> None:
@@ -577,18 +681,18 @@ def test_hostile_numbers_do_no_harm(tmp_path: Path, run: Run) -> None:
         store = Store(
             str(tmp_path / name), FACTS, existing=Existing.REFUSE, max_bytes=None, max_age_s=None
         )
-        # Of what is in them, the small numbers beside them say nothing.
-        store.write([Item(replace(pack(each), calls=5, errors=0), None) for each in samples])
+        store.write([Item(pack(each), None) for each in samples])
         store.close()
         return str(tmp_path / name)
 
-    most = 2**62 - 1
+    # Larger ones are refused when they are read.
+    most, most_calls = 2**62 - 1, 2**40
     files = [
-        made("calls", count=most, errno=2),
+        made("calls", count=most_calls, errno=2),
         made("times", total_ns=most, max_ns=2**62, off_ns=most, squares_high=2**64 - 1),
-        made("short", interval_ns=1, count=most, hist=2**32 - 1),
+        made("short", interval_ns=1, count=most_calls, hist=2**32 - 1),
         made("long", interval_ns=2**53),
-        made("none", interval_ns=0, count=2**40),
+        made("none", interval_ns=0, count=most_calls),
         made("usual"),
     ]
     pairs = list(itertools.pairwise(files))

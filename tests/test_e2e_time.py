@@ -126,11 +126,19 @@ def test_the_past_is_there_live_and_recorded(dd: subprocess.Popen[bytes], tmp_pa
 
 
 def test_the_demo_needs_nothing() -> None:
-    with Terminal([*WITHOUT_RIGHTS, SYSDASH, "replay", "--demo"]) as terminal:
+    with Terminal([*WITHOUT_RIGHTS, SYSDASH, "replay", "--demo", "--at", "+30s"]) as terminal:
         terminal.wait(lambda text: "REPLAY 1×" in header(text), what="a replay")
         terminal.wait_for("Top syscalls", "Timeline", "futex")
         terminal.type("q")
         assert terminal.wait_end() == 0
+
+
+@pytest.mark.parametrize("display", ["raw", "curses"])
+def test_it_ends_with_its_terminal(display: str) -> None:
+    with Terminal([SYSDASH, "replay", "--demo", "--display", display]) as terminal:
+        terminal.wait_for("Top syscalls", "Timeline")
+        terminal.hang_up()
+        terminal.wait_end()
 
 
 def test_a_file_that_is_none_is_told_in_one_line(tmp_path: Path) -> None:

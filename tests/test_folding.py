@@ -18,7 +18,7 @@ _ROWS = st.lists(
         st.integers(0, 1),  # cpu
         st.sampled_from([b"a", b"b"]),
         st.integers(1, 2**40),  # count
-        st.integers(0, 2**63 - 1),  # latency
+        st.integers(0, 2**56),  # latency
         st.integers(0, 125),  # bucket
     ),
     max_size=40,
@@ -53,6 +53,13 @@ def _summed(rows: Rows, with_process: bool = True) -> dict[object, object]:
         )
         for key, group in groups.items()
     }
+
+
+def test_what_has_no_room_in_63_bits_is_as_large_as_there_is_room_for() -> None:
+    rows = _rows([(1, 0, cpu, b"a", 2**40, 2**61, 1) for cpu in range(9)])
+    (merged,) = merge(rows)
+    assert merged["total_ns"] == 2**62
+    assert merged["count"] == 9 * 2**40
 
 
 @given(_ROWS)

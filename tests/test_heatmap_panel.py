@@ -123,9 +123,9 @@ def test_time_goes_to_the_right_and_latency_upwards() -> None:
         for line in lines[:-1]
         if plot(line).strip()
     }
-    assert places == {"8µs": 30, "1µs": 10}
+    assert places == {"≥8µs": 30, "≥1µs": 10}
     labels = [line[:GUTTER].strip() for line in lines[:-1]]
-    assert labels == ["16µs", "8µs", "4µs", "2µs", "1µs"]
+    assert labels == ["≥16µs", "≥8µs", "≥4µs", "≥2µs", "≥1µs"]
 
 
 def test_each_octave_of_calls_is_on_show_however_few_rows_there_are() -> None:

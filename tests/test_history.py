@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import SECOND_NS, START_NS, Calls, Slow, history, nr, snapshot
+from synthetic import SECOND_NS, START_NS, Calls, Slow, detail, file, history, nr, snapshot
 
 from sysdash.aggregates import Accumulator
 from sysdash.history import Counts, History, Past, Verdicts
@@ -113,7 +113,9 @@ def test_a_clock_that_is_set_back_loses_nothing() -> None:
     past = kept.past
     assert past is not None
     assert past.timeline.calls.sum() == 4
-    assert (np.diff(past.timeline.end_ns) > 0).all()
+    # They follow each other all the same, each as long as it was.
+    assert np.diff(past.timeline.end_ns).tolist() == [SECOND_NS] * 3
+    assert past.timeline.rates(past.timeline.span, 4).tolist() == [1.0] * 4
 
 
 def _told(shown: Snapshot) -> dict[str, object]:
@@ -223,7 +225,7 @@ def test_a_window_of_many_processes_is_bounded(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_slow_calls_give_way_where_memory_is_short() -> None:
-    kept = History(keep_slow=1000, max_bytes=200_000)
+    kept = History(keep_slow=1000, max_bytes=450_000)
     for second in range(1, 11):
         slow = [Slow("read", 10_000_000 + i) for i in range(30)]
         kept.append(snapshot([], slow, second=second))
@@ -233,10 +235,41 @@ def test_slow_calls_give_way_where_memory_is_short() -> None:
     oldest = past.at(0).snapshot
     # The longest are there, and those that are not are told.
     assert [call.duration_ns for call in oldest.slow] == [10_000_020 + i for i in range(10)]
-    assert oldest.unlisted == 20
+    assert oldest.unlisted == oldest.lost["slow_forgotten"] == 20
     assert len(past.at(9).snapshot.slow) == 30
     shown = _whole(past.over(past.timeline.span)).snapshot
     assert len(shown.slow) + shown.unlisted == 300
+    # What the newest interval brings does not push out the others.
+    kept.append(snapshot([], [Slow("read", 10_000_000 + i) for i in range(3000)], second=11))
+    past = kept.past
+    assert past is not None
+    assert len(past.timeline) == 11
+    assert kept.size <= 450_000
+    assert len(past.slow) == 1000
+
+
+def test_stacks_of_old_calls_go_before_the_calls_do() -> None:
+    kept = History(max_bytes=4_500_000)
+    large = replace(detail(file("/a"), ["frame"]), held=9_000)
+    for second in range(1, 11):
+        slow = [Slow("read", 10_000_000 + i, detail=large) for i in range(30)]
+        kept.append(snapshot([], slow, second=second))
+    past = kept.past
+    assert past is not None
+    oldest, newest = past.at(0).snapshot.slow, past.at(9).snapshot.slow
+    assert len(oldest) == len(newest) == 30
+    assert [bool(call.detail.stack()) for call in oldest] == [False] * 20 + [True] * 10
+    assert all(call.detail.file for call in oldest)
+    assert all(call.detail.stack() for call in newest)
+
+
+def test_the_trend_of_a_window_is_all_of_it() -> None:
+    past = history(*(snapshot([Calls("read", s)], second=s) for s in range(1, 41))).past
+    assert past is not None
+    shown = _whole(past.over(Window(START_NS, START_NS + 20 * SECOND_NS)))
+    assert [each[READ] for each in shown.rates(Filter(), 100)] == list(range(1, 21))
+    assert [each[READ] for each in shown.rates(Filter(), 4)] == [3.0, 8.0, 13.0, 18.0]
+    assert shown.rates(Filter(), 0) == []
 
 
 def test_the_rows_of_a_process_are_kept_as_one() -> None:

@@ -250,6 +250,13 @@ def _changes() -> list[tuple[str, Any]]:
         ("host", ["x", 1, 1.0, 1, 1.0, 10**19]),
         ("cgroups", {"x": "y"}),
         ("cgroups", {1: 2}),
+        ("cgroups", {-1: "/a"}),
+        ("cgroups", {True: "/a"}),
+        ("rows/count", ["u1", b"\1" * 20]),
+        (
+            "in_flight/details",
+            [[None, None, [2**32] * 4 + [[], False, False, *[0] * 4, None, None, 0, True], []]],
+        ),
     ]
 
 
@@ -270,6 +277,11 @@ def test_contradictions_are_refused(where: str, what: object) -> None:
         unpack(replace(packed, body=_closed(stored)))
 
 
+def test_examples_do_not_count_as_slow() -> None:
+    calls = [Slow("read", 5), Slow("read", 6, example=True)]
+    assert pack(sample([], calls)).slow == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -279,6 +291,9 @@ def test_contradictions_are_refused(where: str, what: object) -> None:
         zstandard.compress(b"\xdd\xff\xff\xff\xff"),
         zstandard.compress(b"\x91" * 100_000),
         _closed([]),
+        # Each byte would be an object of its own.
+        zstandard.compress(b"\xdd" + (40_000_000).to_bytes(4) + b"\x80" * 40_000_000),
+        zstandard.compress(b"\x91" * 30 + b"\x00"),
         # It says that it will be as large as the memory.
         zstandard.compress(b"\0" * (65 << 20)),
         zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 100),

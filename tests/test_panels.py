@@ -423,8 +423,10 @@ def test_what_leaves_the_numbers_complete_is_said_quietly(size: tuple[int, int])
 def test_the_help_explains_every_loss_by_the_names_it_has() -> None:
     text = " ".join("".join(part for _, part in line) for line in HelpPanel(UiState()).text(80))
     text = " ".join(text.split())
-    # Intervals of a recording that are damaged are none of a live collection.
-    assert losses(dict.fromkeys((*LOSSES, "damaged"), 1)).keys() == LOSS_KINDS.keys()
+    # The last two are of the past.
+    assert (
+        losses(dict.fromkeys((*LOSSES, "damaged", "slow_forgotten"), 1)).keys() == LOSS_KINDS.keys()
+    )
     for loss in LOSS_KINDS.values():
         assert loss.help in text
         assert all(label in text for label in loss.labels)

@@ -992,7 +992,7 @@ def test_a_table_that_leads_in_circles_ends(path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_takes_too_long_has_no_end(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "_LONGEST_S", -1.0)
+    monkeypatch.setattr(reader, "_OPENING_S", -1.0)
     monkeypatch.setattr(reader, "_OPERATIONS", 1)
     assert "interrupted" in reason(recorded)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,13 @@ def interval(second: int) -> Snapshot:
     calls = [Calls("read", 100 * second, 1000 * second, 7, b"one"), Calls("write", 5, 300, 8, b"2")]
     slow = [Slow("read", second * 1_000_000, pid=7, comm=b"one")] if second % 10 == 0 else []
     return snapshot(calls, slow, second=second, in_flight=[Slow("futex", second * 10**9)])
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is added up in pieces is added up at once, however busy the machine is."""
+    for module in ("travel", "comparing"):
+        monkeypatch.setattr(f"sysdash.{module}.SLICE_S", 60.0)
 
 
 @pytest.fixture
@@ -184,6 +191,51 @@ def test_filters_sort_and_detail_work_on_the_past(driver: Driver) -> None:
     assert "3.35K/s" in driver.text()
 
 
+def test_zooming_further_and_out_to_everything(driver: Driver) -> None:
+    driver.press("Z")
+    assert driver.app.state.zoom == Window(at(0), at(40))
+    driver.press(*["left"] * 19, "z")
+    assert driver.app.state.zoom == Window(at(11), at(31))
+    driver.press("Z")
+    assert "zoomed" not in driver.text()
+    assert clock(21) in driver.lines()[0]
+
+
+def test_a_list_that_is_held_shows_nothing_of_another_time(driver: Driver) -> None:
+    driver.press("tab", "down")
+    assert driver.app.slow.selected_index() is not None
+    driver.press(*["left"] * 15)
+    assert slow(driver) == ["20.0ms", "10.0ms"]
+    driver.press("[", "right", "right", "]", "z")
+    assert slow(driver) == []
+
+
+def test_long_additions_give_way_to_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysdash.travel.SLICE_S", 0.0)
+    driver = Driver(*map(interval, range(1, SECONDS + 1)))
+    waiting: list[Callable[[], None]] = []
+    driver.app.later = lambda _, action: waiting.append(action)
+    driver.press("H", "Z")
+    seen = set()
+    while waiting:
+        # However many things go on, there is one alarm at a time.
+        assert len(waiting) == 1
+        waiting.pop()()
+        seen |= {*re.findall(r"adding up \d+%", driver.lines()[0])}
+    assert len(seen) > 10
+    assert "window 40.0s" in driver.lines()[0]
+
+
+def test_nothing_is_drawn_while_nothing_moves(driver: Driver) -> None:
+    drawn: list[int] = []
+    driver.app.root.invalidate = lambda: drawn.append(1)  # type: ignore[method-assign]
+    driver.press(" ", "left")
+    drawn.clear()
+    driver.history.append(interval(41))
+    driver.app.refresh()
+    assert drawn == []
+
+
 # --- The mouse ---
 
 
@@ -273,7 +325,8 @@ def test_what_has_changed_since_a_marked_window() -> None:
     driver.press(*[">"] * 60)
     text = driver.text()
     assert re.search(r"read +one .*\+200%|read +one .* 3\.0", text), text
-    assert f"since {clock(1)}\u2013{clock(40)} (39.0s): 1 changed, 1 by no more" in text
+    both = f"{clock(1)}\u2013{clock(40)} (39.0s) against {clock(41)}\u2013{clock(80)} (39.0s)"
+    assert f"{both}: 1 changed, 1 by no more than" in text
     driver.press("esc")
     assert "Top syscalls" in driver.text()
     driver.press("M")
@@ -364,3 +417,27 @@ def test_a_replay_shows_what_live_did(
         replayed.press(*keys)
         assert panels(replayed) == panels(live)
     replayed.player.stop()
+
+
+def test_what_keys_do_in_a_replay(recorded: Recording) -> None:
+    replay = Replay(recorded, 20)
+    assert replay.app.state.paused
+    assert "▲" in replay.text()
+    assert "Esc" not in replay.lines()[-1]
+    assert "record" not in replay.text((200, 24)).splitlines()[-1]
+    replay.press("left", "left", "]")
+    assert "Esc out" in replay.lines()[-1]
+    replay.press("esc")
+    assert replay.app.state.marked is None
+    replay.press("-", "+", "+")
+    assert replay.app.state.speed == replay.player.speed == 2.0
+    replay.press(" ")
+    past = replay.player.past
+    assert past is not None
+    assert past.place == 18
+    # What is on show is at once where it goes on.
+    assert clock(19) in replay.lines()[0]
+    assert " REPLAY " in replay.lines()[0]
+    replay.press(" ")
+    assert " PAUSED " in replay.lines()[0]
+    replay.player.stop()

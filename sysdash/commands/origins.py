@@ -143,7 +143,7 @@ def _recorded(args: argparse.Namespace) -> Origin:
     return Origin(
         recorded,
         slower,
-        args.settings.slow_per_second,
+        recorded.facts.per_second or args.settings.slow_per_second,
         lambda call: call,
         _closed_then,
     )

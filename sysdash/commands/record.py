@@ -155,6 +155,7 @@ class _Run:
             stacks=args.settings.slow_stacks,
             by_tid=args.threads,
             off_cpu=args.off_cpu,
+            per_second=args.settings.slow_per_second,
         )
 
     def _begin(self) -> None:

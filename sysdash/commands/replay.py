@@ -11,10 +11,14 @@ from sysdash import terminal
 from sysdash.arguments import Signatures
 from sysdash.commands import words
 from sysdash.errors import CannotCollect
+from sysdash.moments import Moment, spoken
 from sysdash.recording import BadRecording, Recording
 from sysdash.replay import Player
 from sysdash.story import Teller
 from sysdash.ui_state import REPLAY
+from sysdash.units import fit, safe
+
+_COLUMNS = 60
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,11 +28,6 @@ def run(args: argparse.Namespace) -> int:
         CannotCollect: there is no terminal, or the file is no recording that can be read.
         ConfigError: the configuration cannot be used.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CannotCollect(
-            "the dashboard needs a terminal",
-            "Run it in one; without, count, lat, summary and slow take --from FILE",
-        )
     if not args.demo:
         return _play(args, args.file)
     with resources.as_file(resources.files("sysdash") / "demo" / "demo.sysdash") as path:
@@ -39,10 +38,13 @@ def _play(args: argparse.Namespace, path: str) -> int:
     settings = words.settings(args)
     with Recording(path) as recording:
         if not len(recording):
-            raise BadRecording(f"{path} has no intervals")
-        place = 0
-        if args.at is not None:
-            place = recording.timeline.at(args.at.within(recording.timeline.span))
+            raise BadRecording(f"{fit(safe(path), _COLUMNS)} has no intervals")
+        place = _place(recording, args.at)
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise CannotCollect(
+                "the dashboard needs a terminal",
+                "Run it in one; without, count, lat, summary and slow take --from FILE",
+            )
         player = Player(
             recording,
             speed=args.speed,
@@ -69,3 +71,15 @@ def _play(args: argparse.Namespace, path: str) -> int:
             playback=player,
         )
     return 0
+
+
+def _place(recording: Recording, at: Moment | None) -> int:
+    """The interval with which to begin."""
+    if at is None:
+        return 0
+    span = recording.timeline.span
+    time_ns = at.within(span)
+    if not span.begin_ns <= time_ns <= span.end_ns:
+        name = fit(safe(recording.path), _COLUMNS)
+        raise BadRecording(f"{name} has nothing at {at.text}, only from {spoken(span)}")
+    return recording.timeline.at(time_ns)

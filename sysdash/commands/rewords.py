@@ -26,6 +26,10 @@ NOISE_NOTE = (
     "t-test, which allows for bursts; of all changes listed about 1% at most are\n"
     "chance), and by 5% at least; percentiles 1.25 times, as they come from buckets.\n"
     "50 calls, or errors, where the other time has none have changed in any case.\n"
+    "Large, but not steady (marked ?): two times as much or more, and more than\n"
+    "independent calls would scatter, but no more than from block to block, in rows\n"
+    "that are 5% of the machine's activity by it: often one burst, which lies in\n"
+    "both times, or in a part of one.\n"
     "Where both times have fewer than five intervals, all is listed that is more than\n"
     "independent calls would scatter, and 25%."
 )
@@ -144,7 +148,9 @@ def diff(parser: groups.ArgumentParser) -> None:
             else "likewise; without FILE, of the same one",
         )
     show = parser.add_argument_group("what is shown")
-    groups.top_rows(show, "the N rows that have changed the most only (default: 20)")
+    groups.top_rows(
+        show, "the N rows that have changed the most only, and N unsteady ones (default: 20)"
+    )
     show.add_argument(
         "--all", action="store_true", help="show also the rows of which all change is noise"
     )

@@ -64,7 +64,8 @@ class Taping:
         try:
             self.start()
         except CannotRecord as error:
-            self._say(f"not recorded: {error}")
+            # The name is long, and the header short.
+            self._say(f"not recorded: {error.reason.rpartition(': ')[2]}")
 
     def start(self) -> None:
         """Begin a recording.

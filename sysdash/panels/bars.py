@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from sysdash import units
-from sysdash.keys import Binding, Context, footer, label
+from sysdash.keys import Binding, Context, find, footer, label
 from sysdash.model import Filter
 from sysdash.panels.cells import Line, fill, width
 from sysdash.ui_state import REPLAY, Scene, UiState
@@ -52,7 +52,9 @@ def header(scene: Scene | None, state: UiState, columns: int) -> Line:
         if state.adding is not None:
             window = [("header.name", f"adding up {state.adding:.0%}")]
         at = time.localtime(snapshot.time_ns // 1_000_000_000)
-        clock = f"  {time.strftime('%H:%M:%S', at)} "
+        tenth = snapshot.time_ns // 100_000_000 % 10
+        fine = f".{tenth}" if state.paused and state.interval_s < 1 else ""
+        clock = f"  {time.strftime('%H:%M:%S', at)}{fine} "
         host = units.fit(units.safe(snapshot.host.name), _MOST_OF_HOST)
     whole, least = units.width(host), min(units.width(host), _LEAST_OF_HOST)
     worded: list[Line] = [
@@ -101,6 +103,9 @@ def keys_line(contexts: list[Context], columns: int) -> Line:
     """The keys that matter now, from the key table: the weightiest that fit, in its order."""
     scrolls = not {Context.HELP, Context.STORY}.isdisjoint(contexts)
     arrows = _item("↑↓", "scroll" if scrolls else "move")
+    away = find("left", contexts)
+    if Context.PAUSED in contexts and away is not None and away.context is Context.LISTS:
+        arrows += [("footer", "  "), *_item("←→", "time")]
     bindings = footer(contexts)
     if Context.SORTING in contexts:
         bindings = [b for b in bindings if b.context is Context.SORTING or b.weight > 90]

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from sysdash.keys import Command, Context
 from sysdash.panels.cells import Line, blank, canvas, fill
-from sysdash.ui_state import Scene, UiState
+from sysdash.ui_state import REPLAY, Scene, UiState
 
 
 class Panel(urwid.Widget):
@@ -34,6 +34,14 @@ class Panel(urwid.Widget):
         """Take what is to be shown from now on; None before the first interval."""
         self.scene = scene
         self.state = state
+
+    @property
+    def moment_ns(self) -> int | None:
+        """The moment on show, where one is marked: the cursor's, or how far a replay is."""
+        state = self.state
+        if state.cursor_ns is not None or state.zoom is not None or self.scene is None:
+            return state.cursor_ns
+        return self.scene.past.time_ns if state.mode == REPLAY else None
 
     @property
     def context(self) -> Context | None:

@@ -13,7 +13,7 @@ from sysdash.comparison import Change, Comparison
 from sysdash.model import Syscall
 from sysdash.panels.cells import NONE, Line
 from sysdash.panels.table import Column, Placed, TablePanel, place
-from sysdash.report.changes import ABOUT, ARROW, difference, number, relative, verdict
+from sysdash.report.changes import ABOUT, ARROW, difference, mark, number, relative, verdict
 from sysdash.timeline import Window
 from sysdash.ui_state import Scene, UiState
 
@@ -21,9 +21,10 @@ _STYLES = {"worse": "error", "better": "mark"}
 
 _NAME = Column("name", "syscall", 10, 20, rank=0, share=2)
 _COMM = Column("comm", "process", 7, 16, rank=0, share=3)
-_CHANGE = Column("rate.change", "change", 6, align=">", rank=1)
-_ERRORS = Column("errors.difference", "err/s", 6, align=">", rank=3)
-_TIME = Column("total.difference", "time/s", 7, align=">", rank=2)
+# With room for a mark behind the number; a pair has it in the middle.
+_CHANGE = Column("rate.change", "change", 7, align=">", rank=1)
+_ERRORS = Column("errors.difference", "err/s", 7, align=">", rank=3)
+_TIME = Column("total.difference", "time/s", 8, align=">", rank=2)
 
 
 def _pair(quantity: str, heading: str, least: int, rank: int) -> Column:
@@ -36,12 +37,12 @@ _P99 = _pair("p99", "p99", 6, 4)
 
 _NARROW = (
     *(_NAME, _COMM, Column("rate.after", "calls/s", 7, align=">", rank=4), _CHANGE, _TIME, _ERRORS),
-    Column("p99.change", "p99", 6, align=">", rank=2),
+    Column("p99.change", "p99", 7, align=">", rank=2),
 )
 _MEDIUM = (_NAME, _COMM, _RATE, _CHANGE, _ERRORS, _TIME, _P99)
 _WIDE = (
     *(_NAME, _COMM, _RATE, _CHANGE, _pair("errors", "errors/s", 5, 3)),
-    *(_pair("total", "time/s", 6, 2), Column("total.change", "change", 6, align=">", rank=2)),
+    *(_pair("total", "time/s", 6, 2), Column("total.change", "change", 7, align=">", rank=2)),
     *(_pair("p50", "p50", 6, 5), _P99),
 )
 _MEDIUM_FROM, _WIDE_FROM = 76, 116
@@ -53,7 +54,8 @@ class ComparisonPanel(TablePanel):
     """Rows by how much they have changed since :attr:`sysdash.ui_state.UiState.compared`.
 
     Those of which all change is noise come last, and dim. A number that has changed only by noise
-    in a row that has not is dim too, after ``≈``.
+    in a row that has not is dim too, after ``≈``; one that differs by much, but not steadily, has a
+    ``?`` behind it, and rows of which nothing else has changed come behind those that have.
     """
 
     def __init__(self, state: UiState) -> None:
@@ -128,11 +130,15 @@ class ComparisonPanel(TablePanel):
         comparison = self._comparison
         if comparison is None:
             return []
-        noise = int(comparison.noise.sum())
-        real = len(comparison) - noise
-        before = comparison.before
-        since = f"since {_clocks(before.window)} ({units.duration(before.seconds * 1e9)})"
-        words = f"{since}: {units.count(real) if real else 'nothing'} changed"
+        noise, unsteady = int(comparison.noise.sum()), int(comparison.only_unsteady.sum())
+        real = len(comparison) - noise - unsteady
+        sides = " against ".join(
+            f"{_clocks(piece.window)} ({units.duration(piece.seconds * 1e9)})"
+            for piece in (comparison.before, comparison.after)
+        )
+        words = f"{sides}: {units.count(real) if real else 'nothing'} changed"
+        if unsteady:
+            words += f", {units.count(unsteady)} by much, but not steadily (?)"
         if noise:
             words += f", {units.count(noise)} by no more than noise"
         if not comparison.seen:
@@ -209,19 +215,22 @@ def _cell(item: Placed, change: Change) -> Line:
     if not before and not after:
         return [("dim", NONE)]
     real = quantity in change.changed
-    style = _STYLES.get(verdict(change, quantity), "strong" if real else "dim")
+    doubt = mark(change, quantity)
+    style = _STYLES.get(verdict(change, quantity), "strong" if real else "text" if doubt else "dim")
     # Of a row that is noise as a whole, all is told; and what is new is not like anything before.
-    equal = not real and not change.noise and before is not None and after is not None
+    equal = not (real or doubt or change.noise) and before is not None and after is not None
     if form in ("change", "difference") and None in (before, after):
         return [("dim", NONE)]
-    if form == "change":
-        return [(style, ABOUT if equal else relative(change, quantity))]
-    if form == "difference":
-        return [(style, ABOUT if equal else difference(change, quantity))]
     now = number(quantity, after)
-    if form == "after":
-        return [(style, f"{ABOUT} {now}" if equal else now)]
     half = (item.width - 3) // 2
-    if equal:
-        return [(style, f"{ABOUT} {now:>{half}}")]
-    return [(style, f"{number(quantity, before):>{half}} {ARROW} {now:>{half}}")]
+    if form == "pair":
+        between = f"{ARROW}{doubt or ' '}"
+        both = f"{number(quantity, before):>{half}} {between}{now:>{half}}"
+        return [(style, f"{ABOUT} {now:>{half}}" if equal else both)]
+    if form == "after":
+        text = f"{ABOUT} {now}" if equal else now
+    elif equal:
+        text = ABOUT
+    else:
+        text = (relative if form == "change" else difference)(change, quantity)
+    return [(style, f"{text}{doubt}" if text else "")]

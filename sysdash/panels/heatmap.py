@@ -263,12 +263,13 @@ class HeatmapPanel(Panel):
         self._cell = (picture.axis.piece(column).end_ns, picture.steps(row).start)
 
     def _begin(self, picture: _Picture) -> None:
-        """Select the cell that has the most calls at the cursor, or in the last column with any."""
+        """Select the cell that has the most calls in the column with any nearest to the cursor."""
         counts = picture.heat.counts
         some = np.flatnonzero(counts.any(axis=1))
-        column = int(some[-1]) if len(some) else picture.axis.columns - 1
-        if self.state.cursor_ns is not None:
-            column = picture.column(self.state.cursor_ns)
+        at_ns = self.moment_ns
+        column = picture.axis.columns - 1 if at_ns is None else picture.column(at_ns)
+        if len(some):
+            column = int(some[np.abs(some - column).argmin()])
         self._go_to(column, picture.row(int(counts[column].argmax())), extend=False)
 
     @override
@@ -390,15 +391,16 @@ class HeatmapPanel(Panel):
             if self._cell is not None and row == picture.row(self._cell[1]):
                 at = picture.column(self._cell[0])
                 chars[at], styles[at] = _CELL, "heat.cell"
-            label = units.power_of_two(STEP_EDGES_NS[picture.steps(row).start])
+            label = f"≥{units.power_of_two(STEP_EDGES_NS[picture.steps(row).start])}"
             lines.append([("dim", f"{label:>{GUTTER - 1}} "), *runs(chars, styles)])
         return lines
 
     def _axis_row(self, axis: TimeAxis) -> Line:
         row = AxisRow(axis.columns, "timeline.axis")
-        cursor = axis.column(self.state.cursor_ns) if self.state.cursor_ns is not None else None
-        if cursor is not None and self.state.cursor_ns is not None:
-            at = moment(self.state.cursor_ns, axis.window.length_ns)
+        at_ns = self.moment_ns
+        cursor = axis.column(at_ns) if at_ns is not None else None
+        if cursor is not None and at_ns is not None:
+            at = moment(at_ns, axis.window.length_ns)
             row.point(cursor, at, "timeline.pointer")
         for column, label in axis.ticks():
             row.put(column, label, "timeline.axis")

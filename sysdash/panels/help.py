@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
 
 from typing_extensions import override
 
 from sysdash.buckets import QUANTILE_ERROR
-from sysdash.keys import BINDINGS, Context, label
+from sysdash.keys import BINDINGS, Context, find, label
 from sysdash.panels.cells import Line
 from sysdash.panels.scrolling import ScrollingPanel
 from sysdash.panels.summary import LOSSES
@@ -25,7 +27,24 @@ def _losses(*, missing: bool) -> str:
 
 
 NOTES: dict[str, str] = {
-    "Mouse": "A click selects a row and gives its panel the focus; the wheel scrolls.",
+    "Mouse": """
+        A click selects a row and gives its panel the focus; the wheel scrolls. In the timeline a
+        click moves the cursor, dragging sets a window, a click into it zooms, and so does the
+        wheel. In the heatmap a click selects a cell, dragging a region.
+        """,
+    "Time": """
+        What is on show is the newest interval; paused, the one at the cursor, as it was seen then;
+        zoomed, all of the window, with rates over its length. The timeline shows all calls per
+        second, whatever is filtered. Old time may be coarser, where there is too little memory.
+        """,
+    "Heatmap": """
+        A column is a piece of the timeline's time, a row the latencies from its label up to the
+        next one's, a colour how many calls there were, by powers of ten.
+        """,
+    "Changes": """
+        m marks a window; what comes later, or the window on show, is compared with it. Rows that
+        differ by no more than they go up and down by themselves are dim.
+        """,
     "calls/s, errors/s, time/s": """
         Calls, failed calls, and time spent in calls, for each second of the window. Ten threads
         that wait all the time spend 10 s/s. A call counts in the window in which it ends.
@@ -104,6 +123,16 @@ def key_lines() -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
+def keys_now(contexts: Sequence[Context]) -> list[tuple[str, str]]:
+    """Keys and what they do in some contexts; not those that hold always."""
+    found = []
+    for binding in BINDINGS:
+        names = [label(key) for key in binding.keys if find(key, contexts) is binding]
+        if names and binding.context is not Context.ALWAYS:
+            found.append(("  ".join(names), binding.help))
+    return found
+
+
 class HelpPanel(ScrollingPanel):
     """The whole help."""
 
@@ -114,7 +143,8 @@ class HelpPanel(ScrollingPanel):
     @override
     def text(self, columns: int) -> list[Line]:
         lines: list[Line] = []
-        for heading, keys in key_lines():
+        now = replace(self.state, help=False).contexts()
+        for heading, keys in [("Keys here, now", keys_now(now)), *key_lines()]:
             lines += [[], [("title", f" {heading}")]]
             for names, does in keys:
                 wrapped = textwrap.wrap(does, max(columns - _KEYS_WIDTH - 2, 10))

@@ -27,7 +27,7 @@ from sysdash.panels.heatmap import latencies
 from sysdash.panels.table import Column, Placed
 from sysdash.story import Story
 from sysdash.syscalls import errno_name
-from sysdash.ui_state import Example, Scene, UiState
+from sysdash.ui_state import REPLAY, Example, Scene, UiState
 
 _MOST_OF_ERROR = 13
 
@@ -84,10 +84,11 @@ class SlowPanel(CallsPanel):
 
     def _listed(self, scene: Scene) -> Sequence[SlowCall]:
         state, shown = self.state, scene.view.filter
-        calls = [*scene.slow, *shown.slow(state.examples)]
+        calls = [*scene.slow, *self._then(scene, shown.slow(state.examples))]
         known = {id(call) for call in calls}
         self._forgotten = id(self.selected) not in known
-        calls += [call for call in shown.slow(self._held) if id(call) not in known]
+        held = self._then(scene, shown.slow(self._held))
+        calls += [call for call in held if id(call) not in known]
         if len(calls) > len(scene.slow):
             calls.sort(key=lambda call: call.time_ns, reverse=True)
         if state.detail or state.band_ns:
@@ -101,6 +102,15 @@ class SlowPanel(CallsPanel):
                 and low_ns <= call.duration_ns < high_ns
             ]
         return calls
+
+    def _then(self, scene: Scene, calls: Sequence[SlowCall]) -> Sequence[SlowCall]:
+        """Those that were there at the moment on show, or ended in the window on show."""
+        if not self.state.paused:
+            return calls
+        window = scene.past.window
+        end_ns = scene.view.snapshot.time_ns
+        begin_ns = window.begin_ns if window else 0
+        return [call for call in calls if begin_ns < call.time_ns <= end_ns]
 
     @override
     def left_out(self) -> set[str]:
@@ -118,12 +128,16 @@ class SlowPanel(CallsPanel):
         state = self.state
         among = ", among those shown" if state.filter else ""
         if state.example is not None and state.errno is not None:
+            if state.mode == REPLAY:
+                return "examples are only listed live"
             if state.paused:
                 return PAUSED
             return f"waiting for the next one that fails with {errno_name(state.errno)}{among}…"
+        missing = self.scene.view.snapshot.unlisted if self.scene and not state.filter else 0
+        but = f", but {units.count(missing)} are not listed" if missing else ""
         if state.band_ns:
-            return f"no slow call took so long in this time{among}"
-        return f"no call took longer than its threshold{among}"
+            return f"no slow call took so long in this time{among}{but}"
+        return f"no call took longer than its threshold{among}{but}"
 
     @override
     def title(self) -> str:

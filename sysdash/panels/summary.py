@@ -64,6 +64,11 @@ LOSSES: dict[str, Loss] = {
         "times off the CPU whose end was not seen, so that they are taken to last until the call "
         "ends or waits again",
     ),
+    "slow_forgotten": Loss(
+        ("slow forgotten", "forgotten"),
+        False,
+        "slow calls of an earlier time that were listed once: there was no room to keep them",
+    ),
     "unlisted": Loss(
         ("slow not listed", "not listed"),
         False,

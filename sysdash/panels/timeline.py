@@ -21,7 +21,7 @@ from sysdash.panels.timeaxis import (
     runs,
 )
 from sysdash.timeline import Timeline, Window
-from sysdash.ui_state import REPLAY, UiState
+from sysdash.ui_state import UiState
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _FULL = len(_BLOCKS) - 1
@@ -59,13 +59,6 @@ class TimelinePanel(Panel):
     def _timeline(self) -> Timeline | None:
         timeline = self.scene.timeline if self.scene is not None else None
         return timeline if timeline is not None and len(timeline) else None
-
-    @property
-    def _at(self) -> int | None:
-        """The moment on show: where the cursor is, or how far a recording has been replayed."""
-        if self.state.cursor_ns is not None or self.state.zoom is not None:
-            return self.state.cursor_ns
-        return self.scene.past.time_ns if self.scene and self.state.mode == REPLAY else None
 
     def _axis(self, columns: int) -> TimeAxis | None:
         if self.scene is None or self._timeline is None or self.scene.strip.length_ns <= 0:
@@ -121,10 +114,10 @@ class TimelinePanel(Panel):
             return []
         if state.marked is not None:
             window, name = state.marked, "window"
-        elif self._at is not None:
-            place = timeline.at(self._at)
+        elif self.moment_ns is not None:
+            place = timeline.at(self.moment_ns)
             rate = units.rate(_rate_of(timeline, place))
-            at = moment(self._at, self.scene.strip.length_ns)
+            at = moment(self.moment_ns, self.scene.strip.length_ns)
             return [f"cursor {at}, {rate} calls/s", f"cursor {at}"]
         elif state.compared is not None:
             window, name = state.compared, "compared with"
@@ -162,9 +155,9 @@ class TimelinePanel(Panel):
 
     def _cursor(self, axis: TimeAxis, timeline: Timeline) -> range:
         """The columns of the interval at the cursor."""
-        if self._at is None:
+        if self.moment_ns is None:
             return range(0)
-        place = timeline.at(self._at)
+        place = timeline.at(self.moment_ns)
         return axis.span(Window(int(timeline.begin_ns[place]), int(timeline.end_ns[place])))
 
     def _plot(
@@ -213,8 +206,8 @@ class TimelinePanel(Panel):
     def _axis_row(self, axis: TimeAxis, timeline: Timeline) -> Line:
         row = AxisRow(axis.columns, "timeline.axis")
         cursor = self._cursor(axis, timeline)
-        if cursor and self._at is not None:
-            at = moment(self._at, axis.window.length_ns)
+        if cursor and self.moment_ns is not None:
+            at = moment(self.moment_ns, axis.window.length_ns)
             row.point(cursor[-1], at, "timeline.pointer")
         for window, ends, line, style in (
             (self.state.marked, "[]", "─", "timeline.pointer"),
@@ -243,9 +236,15 @@ def _rate_of(timeline: Timeline, place: int) -> float:
 
 
 def _slow(timeline: Timeline, axis: TimeAxis) -> list[int]:
-    """The slow calls of the intervals that end in each column."""
+    """The slow calls of the intervals that end in each column, or of the one that goes on in it."""
     at = [axis.piece(column).begin_ns for column in range(axis.columns)] + [axis.window.end_ns]
     places = np.searchsorted(timeline.end_ns, at, side="right")
     totals = np.concatenate([[0], np.cumsum(timeline.slow)])
-    found: list[int] = np.diff(totals[places]).tolist()
-    return found
+    found = np.diff(totals[places])
+    # Where no interval ends, there may be one that goes on.
+    around = np.minimum(places[1:], len(timeline) - 1)
+    inside = (found == 0) & (timeline.begin_ns[around] < np.array(at[1:]))
+    of_each: list[int] = np.where(
+        inside & (places[1:] < len(timeline)), timeline.slow[around], found
+    ).tolist()
+    return of_each

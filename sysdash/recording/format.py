@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
+from collections.abc import Container
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -49,6 +51,7 @@ _BOUNDS = {
     "started_ns": (0, 4_102_444_800 * 10**9),
     "zone_s": (-86_400, 86_400),
     "interval_s": (0.0, 86_400.0),
+    "per_second": (0, 1 << 30),
 }
 
 
@@ -78,6 +81,7 @@ class Facts:
         by_tid: whether threads are kept apart.
         timed: whether calls were timed, and not only counted.
         off_cpu: whether times off the CPU were measured.
+        per_second: slow calls that were listed each second at the most; 0 where that is not known.
     """
 
     host: str
@@ -94,6 +98,7 @@ class Facts:
     by_tid: bool = False
     timed: bool = True
     off_cpu: bool = False
+    per_second: int = 0
 
     @classmethod
     def here(
@@ -106,6 +111,7 @@ class Facts:
         by_tid: bool = False,
         timed: bool = True,
         off_cpu: bool = False,
+        per_second: int = 0,
     ) -> Self:
         """Those of a recording that begins now on this machine; for the rest see the class."""
         machine, now_ns = os.uname(), time.time_ns()
@@ -124,6 +130,7 @@ class Facts:
             by_tid=by_tid,
             timed=timed,
             off_cpu=off_cpu,
+            per_second=per_second,
         )
 
     def written(self) -> bytes:
@@ -143,8 +150,12 @@ class Facts:
             raise ValueError("facts of no known kind") from None
         if not isinstance(found, dict):
             raise ValueError("facts of no known kind")  # noqa: TRY004  (of what comes from outside)
+        found = {**_ADDED, **found}
         return cls(**{f.name: _fact(f.name, str(f.type), found.get(f.name)) for f in fields(cls)})
 
+
+_ADDED = {"per_second": 0}
+"""Facts that were not told from the beginning, and what the first recordings have for them."""
 
 _KINDS = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
 
@@ -158,6 +169,37 @@ def _fact(name: str, kind: str, found: Any) -> Any:
     if not low <= found <= high:
         raise ValueError(f"no {name}")
     return found
+
+
+_BESIDE = ("-journal", "-wal", "-shm")
+"""What SQLite opens beside a database, by the end of its name."""
+
+
+def strange_beside(path: str, owners: Container[int] | None = None) -> str | None:
+    """What lies beside a recording that SQLite must not find there, by its name; None for nothing.
+
+    It opens a pipe like a file, which takes for ever, and does to a recording what a journal says.
+
+    Args:
+        path: the recording, not a link to it.
+        owners: whose files may be there, by UID; None for anybody's.
+
+    Raises:
+        OSError: it cannot be looked for.
+    """
+    for end in _BESIDE:
+        try:
+            found = os.lstat(path + end)
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(found.st_mode) or (owners is not None and found.st_uid not in owners):
+            return path + end
+    return None
+
+
+def whole(column: str) -> str:
+    """SQL for a column that must be a whole number; NULL, unread, for whatever else is there."""
+    return f"CASE typeof({column}) WHEN 'integer' THEN {column} END"
 
 
 def named(path: str) -> str:

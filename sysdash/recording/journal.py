@@ -37,7 +37,9 @@ def restored(fd: int, path: str) -> str | None:
         OSError: the journal cannot be read, or the copy not be written.
     """
     try:
-        journal = os.open(f"{path}-journal", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        journal = os.open(
+            f"{path}-journal", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        )
     except FileNotFoundError:
         return None
     with os.fdopen(journal, "rb") as file:

@@ -25,7 +25,9 @@ from sysdash.recording.format import (
     BadRecording,
     Facts,
     named,
+    strange_beside,
     unreadable,
+    whole,
 )
 from sysdash.recording.journal import restored
 from sysdash.records import Sample
@@ -37,8 +39,11 @@ _BLOCK = 16_384
 """Intervals that are read together: who writes waits as long as one reads."""
 
 _BUSY_S = 5.0
+_OPENING_S = 10.0
+_INTERVALS_S = 30.0
 _LONGEST_S = 60.0
-"""Reading of one thing that takes longer has no end."""
+"""Reading of the tables, of when all intervals were, and of one interval: what takes longer has no
+end."""
 
 _OPERATIONS = 10_000
 """Steps of SQLite between looks at the clock."""
@@ -52,7 +57,12 @@ _SQLITE = (sqlite3.Error, UnicodeDecodeError)
 
 _WORDS_COLUMNS = 80
 
-_COLUMNS = "id, time_ns, interval_ns, calls, errors, slow"
+_COLUMNS = ", ".join(
+    ["id", *(whole(name) for name in ("time_ns", "interval_ns", "calls", "errors", "slow"))]
+)
+_OF_ONE = ", ".join(
+    whole(name) for name in ("time_ns", "mono_ns", "interval_ns", "calls", "errors", "slow")
+)
 _HIGHEST = np.array([2**62, _LATEST_NS, _LONGEST_NS, _MOST_CALLS, _MOST_CALLS, _MOST_CALLS])
 
 
@@ -80,19 +90,35 @@ class Recording:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._until = 0.0
+        self._immutable = False
         # Until the end: the locks of a process on a file end when it closes any descriptor of it.
         self._fd = _opened(path)
         try:
-            try:
-                self._read(f"{_uri(path)}?mode=ro")
-            except _SQLITE as error:
-                if _code(error) == sqlite3.SQLITE_BUSY:
-                    raise BadRecording(f"{named(path)} is held by another program") from None
-                self._close_connection()
+            if self._is_beset() or not self._is_read(path):
                 self._read_what_is_there(path)
         except BaseException:
             self.close()
             raise
+
+    def _is_beset(self) -> bool:
+        """Whether something lies beside the file that SQLite must not open."""
+        try:
+            return strange_beside(os.path.realpath(self.path)) is not None
+        except OSError:
+            return True
+
+    def _is_read(self, path: str) -> bool:
+        """Read a file that may be written to meanwhile; returns whether it could be."""
+        try:
+            self._read(f"{_uri(path)}?mode=ro")
+        except _SQLITE as error:
+            if _code(error) == sqlite3.SQLITE_BUSY:
+                raise BadRecording(f"{named(path)} is held by another program") from None
+            if _code(error) == sqlite3.SQLITE_INTERRUPT:
+                raise BadRecording(f"{named(path)} is damaged ({_told(error)})") from None
+            self._close_connection()
+            return False
+        return True
 
     def _read_what_is_there(self, path: str) -> None:
         """Read what a crash has left.
@@ -102,6 +128,7 @@ class Recording:
         of the tables may be wrong, and with them the last interval.
         """
         copy = None
+        self._immutable = True
         try:
             with suppress(OSError):
                 copy = restored(self._fd, os.path.realpath(path))
@@ -114,11 +141,16 @@ class Recording:
                 Path(copy).unlink(missing_ok=True)
 
     def _read(self, uri: str, *, salvage: bool = False) -> None:
-        self._connection = _connected(uri, salvage=salvage)
+        self._until = time.monotonic() + _OPENING_S
+        self._connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        # Before anything else: whatever is asked first reads the tables of the file.
         self._connection.set_progress_handler(self._is_late, _OPERATIONS)
-        self._until = time.monotonic() + _LONGEST_S
+        _prepare(self._connection, salvage=salvage)
         self._check_schema(self._connection)
         self.facts = self._read_facts(self._connection)
+        self._until = time.monotonic() + _INTERVALS_S
         numbers = self._read_intervals(self._connection, salvage=salvage)
         self._ids = numbers[:, 0].copy()
         end = _ascending(numbers[:, 1], numbers[:, 2])
@@ -198,8 +230,7 @@ class Recording:
         with self._reading() as connection:
             identity = int(self._ids[number])
             found = connection.execute(
-                "SELECT time_ns, mono_ns, interval_ns, calls, errors, slow FROM intervals "
-                "WHERE id = ?",
+                f"SELECT {_OF_ONE} FROM intervals WHERE id = ?",
                 (identity,),
             ).fetchone()
             if found is None or not all(type(value) is int for value in found):
@@ -250,6 +281,8 @@ class Recording:
         with self._lock:
             if self._connection is None:
                 raise Damaged("the recording is closed")
+            if not self._immutable and self._is_beset():
+                raise Damaged("what lies beside the recording is no journal")
             self._until = time.monotonic() + _LONGEST_S
             try:
                 yield self._connection
@@ -315,12 +348,9 @@ def _uri(path: str) -> str:
     return Path(path).absolute().as_uri()
 
 
-def _connected(uri: str, *, salvage: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-    )
+def _prepare(connection: sqlite3.Connection, *, salvage: bool) -> None:
     connection.text_factory = bytes
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BODY + 1024)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_FACTS + 1024)
     for pragma in (
         # The header may tell of more pages than there are. It must be known before anything is
         # read; nothing can be written all the same.
@@ -332,7 +362,6 @@ def _connected(uri: str, *, salvage: bool) -> sqlite3.Connection:
         "cache_size = -2000",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
-    return connection
 
 
 def _body(connection: sqlite3.Connection, table: str, identity: int) -> bytes | None:
@@ -341,6 +370,14 @@ def _body(connection: sqlite3.Connection, table: str, identity: int) -> bytes | 
     Raises:
         Damaged: it is larger, or no blob.
     """
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BODY + 1024)
+    try:
+        return _blob(connection, table, identity)
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_FACTS + 1024)
+
+
+def _blob(connection: sqlite3.Connection, table: str, identity: int) -> bytes | None:
     kind = connection.execute(
         f"SELECT typeof(body), length(body) FROM {table} WHERE id = ?",
         (identity,),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
+import errno
 import fcntl
 import os
 import secrets
 import sqlite3
 import stat
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,8 +29,11 @@ from sysdash.recording.format import (
     Facts,
     foreign,
     named,
+    strange_beside,
     unreadable,
+    whole,
 )
+from sysdash.units import fit
 
 _PAGE_BYTES = 4096
 _LOCK_BYTE = 1 << 62
@@ -39,6 +45,32 @@ _MORE_PAGES = 8
 
 _LOOK = 32
 """Intervals that are looked at together when the oldest go."""
+
+_CHECK_S = 10.0
+_OPERATIONS = 10_000
+"""How long a file that is gone on with is looked at, and steps of SQLite between two looks at the
+clock."""
+
+_EVERYBODYS = stat.S_ISVTX | stat.S_IWOTH
+"""The mode of a folder like /tmp."""
+
+_ASLEEP_NS = 10**8
+"""What is less than this comes of reading two clocks one after the other."""
+
+_MOST_SLEEPS = 10_000
+
+_SAME = {
+    "kernel": "kernel release",
+    "limits": "filters",
+    "thresholds": "thresholds",
+    "stacks": "stacks of slow calls",
+    "timed": "times",
+}
+"""Facts that must not change within a file, and words for them."""
+
+_FACT_COLUMNS = 60
+
+_OLD_COLUMNS = ", ".join(f"coalesce({whole(name)}, 0)" for name in ("time_ns", "mono_ns", "bytes"))
 
 
 class Existing(Enum):
@@ -94,15 +126,19 @@ class Store:
         self._max_age_ns = None if max_age_s is None else round(max_age_s * 1e9)
         self._started_ns = facts.started_ns
         self._started_mono_ns: int | None = None
+        self._asleep: list[tuple[int, int]] = []
         self._fd = -1
+        self._is_new = False
         self._connection: sqlite3.Connection | None = None
         try:
             appends = self._open(existing)
             self._begin(facts, appends=appends)
         except BaseException as error:
-            self.close()
+            self._give_up()
             if isinstance(error, OSError):
                 raise CannotRecord(f"cannot record to {named(path)}: {error.strerror}") from None
+            if isinstance(error, Broken):
+                raise CannotRecord(f"cannot record to {named(path)}: {error}") from None
             if isinstance(error, ValueError):  # a NUL in its name
                 raise CannotRecord(f"cannot record to {named(path)}: {error}") from None
             if isinstance(error, sqlite3.Error):
@@ -115,15 +151,16 @@ class Store:
     def _open(self, existing: Existing) -> bool:
         """Open the file and lock it; returns whether it is one to go on with."""
         if existing is not Existing.REFUSE:
-            self.path = os.path.realpath(self.path)
             try:
-                self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+                self._fd = _there(self.path)
             except FileNotFoundError:
-                pass
+                self.path = os.path.realpath(self.path)
             else:
+                self.path = os.path.realpath(self.path)
                 return self._take_over(existing)
         try:
             self._fd = _new(self.path)
+            self._is_new = True
         except FileExistsError:
             raise CannotRecord(
                 f"{named(self.path)} exists already",
@@ -141,6 +178,7 @@ class Store:
             verb = "replaced" if existing is Existing.OVERWRITE else "added to"
             raise CannotRecord(f"{named(self.path)} {wrong}, and is not {verb}")
         _lock(self._fd, self.path)
+        self._look_for_it()
         if existing is Existing.APPEND:
             return bool(header)
         self._replace()
@@ -163,12 +201,20 @@ class Store:
             raise
         os.close(self._fd)
         self._fd = fd
+        self._is_new = True
 
     def _begin(self, facts: Facts, *, appends: bool) -> None:
+        self._look_beside()
         uri = f"{Path(self.path).absolute().as_uri()}?mode=rw"
+        until = time.monotonic() + _CHECK_S
         connection = self._connection = sqlite3.connect(
             uri, uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
+        self._look_for_it()
+        if appends:
+            # Before anything else: whatever is asked first reads the tables of the file.
+            connection.set_progress_handler(lambda: time.monotonic() > until, _OPERATIONS)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_FACTS + 1024)
         for pragma in (
             f"page_size = {_PAGE_BYTES}",
             "auto_vacuum = NONE",
@@ -195,6 +241,8 @@ class Store:
             "INSERT INTO runs(first, facts) VALUES (?, ?)", (self._first, facts.written())
         )
         connection.execute("COMMIT")
+        connection.set_progress_handler(None, 0)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BODY + 1024)
 
     def _check(self, facts: Facts) -> None:
         """Raise if this is not a recording that can be gone on with."""
@@ -203,22 +251,18 @@ class Store:
         if schema != TABLES:
             raise CannotRecord(f"{named(self.path)} is damaged, and is not added to")
         found = connection.execute(
-            "SELECT facts FROM runs WHERE length(facts) <= ? ORDER BY id DESC LIMIT 1",
+            "SELECT facts FROM runs WHERE typeof(facts) = 'blob' AND length(facts) <= ? "
+            "ORDER BY id DESC LIMIT 1",
             (MOST_FACTS,),
         ).fetchone()
         try:
             before = Facts.read(found[0])
         except (TypeError, ValueError):
             raise CannotRecord(f"{named(self.path)} is damaged, and is not added to") from None
-        if before.host != facts.host:
-            raise CannotRecord(
-                f"{named(self.path)} is a recording of {before.host}, and is not added to"
-            )
-        if before.by_tid != facts.by_tid:
-            words = "with" if before.by_tid else "without"
-            raise CannotRecord(
-                f"{named(self.path)} was recorded {words} --threads, and can only be added to so"
-            )
+        # As both are read: what is long is cut.
+        differs = _difference(before, Facts.read(facts.written()))
+        if differs:
+            raise CannotRecord(f"{named(self.path)} {differs}")
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -272,6 +316,7 @@ class Store:
         """All that is done inside, or nothing of it."""
         connection = self._open_connection()
         self._look_for_it()
+        self._look_beside()
         try:
             connection.execute("BEGIN IMMEDIATE")
             yield connection
@@ -294,10 +339,18 @@ class Store:
         if not there:
             raise Broken("another file is in its place")
 
+    def _look_beside(self) -> None:
+        """Raise if something lies beside the file that SQLite must not take for its own."""
+        found = os.fstat(self._fd)
+        strange = strange_beside(self.path, {0, os.geteuid(), found.st_uid})
+        if strange is not None:
+            raise Broken(f"{named(strange)} is in its way")
+
     def _insert(self, connection: sqlite3.Connection, item: Item) -> int:
         packed, slow = item.packed, item.slow
         if self._started_mono_ns is None:
             self._started_mono_ns = packed.mono_ns
+        self._note_sleep()
         size = len(packed.body) + len(slow or b"")
         number = self._next
         if max(len(packed.body), len(slow or b"")) > MOST_BODY or not self._make_room(
@@ -335,8 +388,7 @@ class Store:
         while True:
             over = self._missing(connection, size)
             oldest = connection.execute(
-                "SELECT id, time_ns, mono_ns, bytes FROM intervals WHERE id < ? "
-                "ORDER BY id LIMIT ?",
+                f"SELECT id, {_OLD_COLUMNS} FROM intervals WHERE id < ? ORDER BY id LIMIT ?",
                 (before, _LOOK),
             ).fetchall()
             last = None
@@ -358,11 +410,25 @@ class Store:
     def _is_old(self, number: int, time_ns: int, mono_ns: int, now: Packed) -> bool:
         if self._max_age_ns is None or self._started_mono_ns is None:
             return False
+        # By the clock that is never set, which stands still while the machine sleeps.
         if number >= self._first:
-            # By the clock that is never set.
-            return now.mono_ns - mono_ns > self._max_age_ns
-        since_start = now.mono_ns - self._started_mono_ns
-        return self._started_ns + since_start - time_ns > self._max_age_ns
+            age = now.mono_ns - mono_ns + self._asleep_ns(number)
+        else:
+            since_start = now.mono_ns - self._started_mono_ns + self._asleep_ns(self._first)
+            age = self._started_ns + since_start - time_ns
+        return age > self._max_age_ns
+
+    def _note_sleep(self) -> None:
+        """Remember for the interval to come how long the machine has slept before."""
+        slept = _slept_ns()
+        if not self._asleep or slept - self._asleep[-1][1] > _ASLEEP_NS:
+            self._asleep.append((self._next, slept))
+            del self._asleep[1:-_MOST_SLEEPS]
+
+    def _asleep_ns(self, number: int) -> int:
+        """How long the machine has slept since an interval of this run."""
+        at = bisect.bisect_right(self._asleep, number, key=lambda each: each[0])
+        return self._asleep[-1][1] - self._asleep[max(at - 1, 0)][1]
 
     def _missing(self, connection: sqlite3.Connection, size: int) -> int:
         """Bytes that are not there for as much as this, if the largest size is to hold."""
@@ -376,16 +442,91 @@ class Store:
     def _size(self) -> int:
         return os.fstat(self._fd).st_size
 
-    def close(self) -> None:
-        """Close the file."""
+    def _give_up(self) -> None:
+        """Close the file, and remove it if it was made here."""
+        self._close_connection()
+        if self._is_new:
+            with suppress(OSError, Broken):
+                self._look_for_it()
+                Path(self.path).unlink()
+        self.close()
+
+    def _close_connection(self) -> None:
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close_connection()
         # After it: the locks of a process on a file end when it closes any descriptor of it.
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _there(path: str) -> int:
+    """A descriptor of a file that is there.
+
+    In a folder to which everybody can write, a name may lead to wherever somebody else wants it to.
+
+    Raises:
+        CannotRecord: there it is a link, or somebody else's file.
+        OSError: it cannot be opened.
+    """
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    everybodys = _is_everybodys(path)
+    try:
+        fd = os.open(path, flags | (os.O_NOFOLLOW if everybodys else 0))
+    except OSError as error:
+        if everybodys and error.errno == errno.ELOOP:
+            raise CannotRecord(
+                f"{named(path)} is a link in a folder that everybody can write to"
+            ) from None
+        raise
+    invoking = _invoking_user()
+    own = {0, os.geteuid(), *([invoking[0]] if invoking else [])}
+    everybodys = everybodys or _is_everybodys(os.path.realpath(path))
+    if everybodys and os.fstat(fd).st_uid not in own:
+        os.close(fd)
+        raise CannotRecord(
+            f"{named(path)} is somebody else's, in a folder that everybody can write to"
+        )
+    return fd
+
+
+def _is_everybodys(path: str) -> bool:
+    """Whether a file's folder is one like /tmp."""
+    mode = Path(path).parent.stat().st_mode
+    return mode & _EVERYBODYS == _EVERYBODYS
+
+
+def _difference(before: Facts, now: Facts) -> str:
+    """Why a recording is not gone on with: what holds for its newest run holds for all of them."""
+    if before.host != now.host:
+        return f"is a recording of {before.host}, and is not added to"
+    for name, words in (("by_tid", "--threads"), ("off_cpu", "--off-cpu")):
+        if getattr(before, name) != getattr(now, name):
+            verb = "with" if getattr(before, name) else "without"
+            return f"was recorded {verb} {words}, and can only be added to so"
+    for name, words in _SAME.items():
+        then, here = getattr(before, name), getattr(now, name)
+        if then != here:
+            told = f"{_said(then)}, now {_said(here)}"
+            return f"has other {words} ({told}), and is not added to"
+    return ""
+
+
+def _said(fact: str | bool) -> str:
+    if isinstance(fact, bool):
+        return "on" if fact else "off"
+    return fit(fact, _FACT_COLUMNS) or "none"
+
+
+def _slept_ns() -> int:
+    """How long the machine has slept since it was booted."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def _new(path: str) -> int:
@@ -425,6 +566,7 @@ _WHY = {
     sqlite3.SQLITE_CORRUPT: "the file is damaged",
     sqlite3.SQLITE_NOTADB: "the file is damaged",
     sqlite3.SQLITE_BUSY: "somebody else holds it",
+    sqlite3.SQLITE_INTERRUPT: "the file is damaged",
 }
 
 

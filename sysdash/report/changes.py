@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sysdash import units
 from sysdash.comparison import (
     LEAST_CHANGE,
-    LEAST_NEW,
-    LEAST_QUANTILE_RATIO,
     LEAST_UNSEEN_CHANGE,
-    LEVEL,
+    LEAST_UNSTEADY_RATIO,
     Change,
     Comparison,
 )
 
 ARROW, ABOUT = "→", "≈"
 """Between two numbers, and before one that has not changed by more than noise."""
+
+UNSTEADY = "?"
+"""Behind a difference, and before a number after the arrow: it is large, but not steady."""
 
 NONE = "-"
 """Stands for a number that is not known."""
@@ -85,27 +84,24 @@ def verdict(change: Change, quantity: str) -> str:
     return "worse" if after > before else "better"
 
 
+def mark(change: Change, quantity: str) -> str:
+    """:data:`UNSTEADY` where a quantity differs by much, but not steadily."""
+    return UNSTEADY if quantity in change.unsteady else ""
+
+
 def noise_words(comparison: Comparison) -> str:
-    """How it was decided what is noise, in a paragraph."""
-    least = LEAST_CHANGE if comparison.seen else LEAST_UNSEEN_CHANGE
-    sizes = (
-        f"by {least:.0%} at least (percentiles: {LEAST_QUANTILE_RATIO:g} times, as they come from "
-        "buckets)"
-    )
+    """What has changed and what is noise, in a few lines; ``sysdash diff --help`` tells it all."""
     if not comparison.seen:
         return (
             "Noise: there are too few intervals to see how much numbers vary by themselves. What "
-            "is listed has changed by more than independent calls would scatter "
-            f"and {sizes}; calls come in bursts, so some of it may be noise all the same."
+            "is listed differs by more than independent calls would scatter and by "
+            f"{LEAST_UNSEEN_CHANGE:.0%} at least; it may be a burst all the same."
         )
-    blocks = _and([f"{comparison.before.blocks:,}", f"{comparison.after.blocks:,}"])
-    return (
-        f"Noise: both times were divided into blocks ({blocks}). A number has changed if it "
-        "differs by more than it varies from block to block, so that of all changes listed about "
-        f"{LEVEL:.0%} at most are chance, and {sizes}; or if there were none at all, and then "
-        f"{LEAST_NEW} or more. {ABOUT} stands before one that has not."
+    blocks = " and ".join(f"{side.blocks:,}" for side in (comparison.before, comparison.after))
+    words = (
+        f"A number has changed if it differs by {LEAST_CHANGE:.0%} at least, and by more than it "
+        f"varies from block to block of time ({blocks}). {ABOUT}: it has not"
     )
-
-
-def _and(words: Sequence[str]) -> str:
-    return " and ".join(words)
+    if any(which.any() for which in comparison.unsteady.values()):
+        words += f"; {UNSTEADY}: not steadily, but {LEAST_UNSTEADY_RATIO} times or more"
+    return f"{words}."

@@ -12,13 +12,24 @@ from sysdash.comparison import (
     LEAST_CHANGE,
     LEAST_QUANTILE_RATIO,
     LEAST_UNSEEN_CHANGE,
+    LEAST_UNSTEADY_RATIO,
+    LEAST_UNSTEADY_SCORE,
     LEVEL,
     Change,
     Comparison,
     Piece,
 )
 from sysdash.model import Row
-from sysdash.report.changes import ABOUT, ARROW, difference, noise_words, number, relative, verdict
+from sysdash.report.changes import (
+    ABOUT,
+    ARROW,
+    difference,
+    mark,
+    noise_words,
+    number,
+    relative,
+    verdict,
+)
 from sysdash.report.keys import NUMBERS, align, key_text
 from sysdash.report.objects import syscall_keys, utc
 from sysdash.report.shares import WIDEST
@@ -27,6 +38,12 @@ SCHEMA = "sysdash.diff/1"
 
 TOP = 20
 """Rows that are shown unless another number is asked for."""
+
+UNSTEADY_HEADING = "large, but not steady; each may be one burst:"
+"""Above the rows that are unsteady."""
+
+NOISE_HEADING = "noise:"
+"""Above those that are noise."""
 
 _FILE_COLUMNS = 60
 _LEAST_NAME = 8
@@ -99,7 +116,7 @@ def diff_lines(
 
     Args:
         told: the comparison.
-        top: how many rows to show.
+        top: how many rows to show of those that have changed, and likewise of the unsteady ones.
         sort: their order, one of :data:`sysdash.comparison.SORTS`.
         noise: show rows that have changed by nothing but noise, too.
         columns: the room; names are cut to fit in.
@@ -112,12 +129,42 @@ def diff_lines(
         lines += _wrapped(f"{name:7} {_origin(piece, source)}", columns, 8)
     for warning in told.warnings:
         lines += _wrapped(f"warning: {warning}", columns, 9)
-    order = comparison.order(sort).tolist()
-    real = int((~comparison.noise).sum())
-    shown = comparison.rows(order[: min(top, len(order) if noise else real)])
+    shown = comparison.rows(_chosen(comparison, top=top, sort=sort, noise=noise))
     if shown:
         lines += ["", *_table(shown, told, columns, colours=colours)]
-    return [*lines, "", *_rest(told, len(shown), real, noise=noise, columns=columns)]
+    return [*lines, "", *_rest(told, shown, columns)]
+
+
+def _chosen(comparison: Comparison, *, top: int | None, sort: str, noise: bool) -> list[int]:
+    """The rows to be shown, in their order.
+
+    The unsteady ones are few, and what matters most may be among them: the first ones are shown
+    however many rows have changed.
+
+    Args:
+        comparison: of which.
+        top: how many of those that have changed, and of the unsteady ones; None for all.
+        sort: their order.
+        noise: fill up with rows that are noise.
+    """
+    order: list[int] = comparison.order(sort).tolist()
+    steady, real = _changed(comparison), len(comparison) - _noise(comparison)
+    chosen = order[:steady][:top] + order[steady:real][:top]
+    if noise:
+        chosen += order[real:][: None if top is None else max(top - len(chosen), 0)]
+    return chosen
+
+
+def _noise(comparison: Comparison) -> int:
+    return int(comparison.noise.sum())
+
+
+def _unsteady(comparison: Comparison) -> int:
+    return int(comparison.only_unsteady.sum())
+
+
+def _changed(comparison: Comparison) -> int:
+    return len(comparison) - _noise(comparison) - _unsteady(comparison)
 
 
 def _origin(piece: Piece, source: Source) -> str:
@@ -138,22 +185,30 @@ def _wrapped(text: str, columns: int, indent: int = 0) -> list[str]:
     )
 
 
-def _rest(told: Told, shown: int, real: int, *, noise: bool, columns: int) -> list[str]:
+def _rest(told: Told, shown: Sequence[Change], columns: int) -> list[str]:
+    """What is not in the table, and what noise is."""
     comparison = told.comparison
     every = len(comparison)
     if not every:
         return ["no calls before and none after"]
     lines = []
-    if not real:
-        lines.append("nothing has changed by more than noise")
-    elif shown < real:
-        lines.append(f"{_rows(real - shown, 'more')} changed; --top {real} shows all")
-    if not noise and every > real:
-        are = "is" if every - real == 1 else "are"
-        lines.append(f"{_rows(every - real, 'more' if real else '')} {are} noise; --all shows them")
-    elif shown >= real and shown < every and noise:
-        are = "is" if every - shown == 1 else "are"
-        lines.append(f"{_rows(every - shown, 'more')} {are} noise; --top {every} shows all")
+    noise_shown = sum(change.noise for change in shown)
+    unsteady_shown = sum(change.only_unsteady for change in shown)
+    changed_shown = len(shown) - noise_shown - unsteady_shown
+    more = _changed(comparison) - changed_shown
+    if more:
+        lines.append(f"{_rows(more, 'more')} changed; --top {changed_shown + more} shows all")
+    more = _unsteady(comparison) - unsteady_shown
+    if more:
+        words = f"{_rows(more, 'more')} differ{'s' if more == 1 else ''} by much, but not steadily"
+        lines.append(f"{words}; --top {unsteady_shown + more} shows all")
+    if not _changed(comparison) and not noise_shown:
+        lines.append(f"nothing {'else ' if shown else ''}has changed by more than noise")
+    hidden = _noise(comparison) - noise_shown
+    if hidden:
+        rows = _rows(hidden, "more" if shown else "")
+        option = f"--top {every} shows all" if noise_shown else "--all shows them"
+        lines.append(f"{rows} {'is' if hidden == 1 else 'are'} noise; {option}")
     if comparison.left_out:
         lines.append(f"{comparison.left_out:,} calls of rare rows were left out")
     return [*lines, *([""] if lines else []), *_wrapped(noise_words(comparison), columns)]
@@ -205,14 +260,21 @@ def _table(changes: Sequence[Change], told: Told, columns: int, *, colours: bool
     heading = (" " * gap).join(units.pad(c.title, c.width, c.align) for c in shown)
     lines = [heading.rstrip()]
     for i, change in enumerate(changes):
-        if change.noise and (not i or not changes[i - 1].noise):
-            lines.append("noise:")
+        if _section(change) and (not i or _section(changes[i - 1]) != _section(change)):
+            lines.append(_section(change))
         cells = [
             _coloured(units.pad(c.cells[i].text, c.width, c.align), c.cells[i].style, colours)
             for c in shown
         ]
         lines.append((" " * gap).join(cells).rstrip())
     return lines
+
+
+def _section(change: Change) -> str:
+    """The heading above rows like this one."""
+    if change.noise:
+        return NOISE_HEADING
+    return UNSTEADY_HEADING if change.only_unsteady else ""
 
 
 def _cut(keys: Sequence[_Column], room: int, gap: int) -> list[_Column]:
@@ -264,7 +326,7 @@ def _wide(changes: Sequence[Change]) -> list[_Column]:
 
 def _is_noise(change: Change, quantity: str) -> bool:
     """Whether a number is to be told apart from those of its row that have changed."""
-    return not change.noise and quantity not in change.changed
+    return not (change.noise or quantity in change.changed or quantity in change.unsteady)
 
 
 def _style(change: Change, quantity: str) -> str:
@@ -296,7 +358,9 @@ def _pair(
         elif _is_noise(change, name) and None not in both:
             text = f"{label(name)}{'':{left}} {ABOUT} {after:>{right}}"
         else:
-            text = f"{label(name)}{before:>{left}} {ARROW} {after:>{right}}"
+            text = (
+                f"{label(name)}{before:>{left}} {ARROW}{mark(change, name) or ' '}{after:>{right}}"
+            )
         cells.append(_Cell(text, _style(change, name)))
     return _column(title, cells, "^")
 
@@ -308,13 +372,14 @@ def _single(
     text: Callable[[Change, str], str],
 ) -> _Column:
     """What is said of a quantity alone."""
-    return _column(
-        title,
-        [
-            _Cell("" if _is_noise(c, quantity) else text(c, quantity), _style(c, quantity))
-            for c in changes
-        ],
-    )
+    marks = [mark(change, quantity) for change in changes]
+    cells = []
+    for change, own in zip(changes, marks, strict=True):
+        said = "" if _is_noise(change, quantity) else text(change, quantity)
+        if said and any(marks):
+            said += own or " "
+        cells.append(_Cell(said, _style(change, quantity)))
+    return _column(title, cells)
 
 
 # --- JSON ---
@@ -327,13 +392,12 @@ def diff_object(
 
     Args:
         told: the comparison.
-        top: rows at the most; None for all.
+        top: as for :func:`diff_lines`; None for all.
         sort: as for :func:`diff_lines`.
         noise: with the rows that have changed by nothing but noise.
     """
     comparison = told.comparison
-    real = int((~comparison.noise).sum())
-    order = comparison.order(sort)[: None if noise else real][:top].tolist()
+    order = _chosen(comparison, top=top, sort=sort, noise=noise)
     pieces = (comparison.before, comparison.after)
     sides = zip(("before", "after"), pieces, told.sources, strict=True)
     return {
@@ -346,7 +410,12 @@ def diff_object(
             "least_change": LEAST_CHANGE if comparison.seen else LEAST_UNSEEN_CHANGE,
             "least_quantile_ratio": round(LEAST_QUANTILE_RATIO, 6),
             "variation_seen": comparison.seen,
-            "rows": len(comparison) - real,
+            "rows": _noise(comparison),
+        },
+        "unsteady": {
+            "least_ratio": LEAST_UNSTEADY_RATIO,
+            "least_score": LEAST_UNSTEADY_SCORE,
+            "rows": _unsteady(comparison),
         },
         "rows": [
             _row(change, comparison, told)
@@ -389,8 +458,14 @@ def _row(change: Change, comparison: Comparison, told: Told) -> dict[str, object
     result["change"] = {
         label: _rounded(change.relative(quantity)) for quantity, label in _NAMES.items()
     }
-    result["changed"] = [label for quantity, label in _NAMES.items() if quantity in change.changed]
-    return {**result, "score": round(change.score, 6), "noise": change.noise}
+    for name, which in (("changed", change.changed), ("unsteady_numbers", change.unsteady)):
+        result[name] = [label for quantity, label in _NAMES.items() if quantity in which]
+    return {
+        **result,
+        "score": round(change.score, 6),
+        "unsteady": change.only_unsteady,
+        "noise": change.noise,
+    }
 
 
 def _key(row: Row, key: str, told: Told) -> dict[str, object]:
