@@ -1,8 +1,6 @@
-"""The names of processes whose rows have the names of their threads."""
+"""The names of processes whose rows have the names of their threads. Pure."""
 
 from __future__ import annotations
-
-import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +15,9 @@ _MOST = 1 << 17
 
 
 class Processes:
-    """Names of processes, by what has been seen of their first threads; for any thread."""
+    """Names of processes, by what has been seen of their first threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         # The PIDs ascend.
         self._pids: Numbers = np.zeros(0, dtype=np.uint32)
         self._names: Names = np.zeros(0, dtype=f"S{COMM_LEN}")
@@ -46,10 +43,9 @@ class Processes:
         first = order[first]
         guessed = comm[first].astype(f"S{COMM_LEN}")
         leads = pid[first] == tid[first]
-        with self._lock:
-            names = _looked_up(here, self._pids, self._names, guessed)
-            names[leads] = guessed[leads]
-            self._remember(here[leads], guessed[leads])
+        names = _looked_up(here, self._pids, self._names, guessed)
+        names[leads] = guessed[leads]
+        self._remember(here[leads], guessed[leads])
         found = names[np.searchsorted(here, pid)]
         return np.where(pid == tid, comm, found)
 

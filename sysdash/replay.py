@@ -55,7 +55,8 @@ class RecordedSteps:
         if self._processes is None:
             return found
         of = found.of
-        names = self._processes.names(of["pid"], of["tid"], of["comm"])
+        with self._lock:
+            names = self._processes.names(of["pid"], of["tid"], of["comm"])
         return replace(found, of={**of, "comm": names})
 
     def rest(self, place: int) -> Sample:

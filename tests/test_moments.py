@@ -108,6 +108,18 @@ def test_a_clock_that_is_put_back_is_followed(monkeypatch: pytest.MonkeyPatch) -
         recorded = Window(ns("2026-10-24 22:00:00"), ns("2026-10-25 08:00:00"))
         assert recorded.length_ns == 11 * 3600 * S
         assert parse("07:00").within(recorded) == recorded.end_ns - 3600 * S
+        # Half past two is there twice; of the second time alone, it is that one.
+        three = ns("2026-10-25 03:00:00")
+        minutes = 60 * S
+        again = Window(three - 50 * minutes, three - 10 * minutes)
+        found = between(parse("02:20"), parse("02:30"), again)
+        assert found == Window(three - 40 * minutes, three - 30 * minutes)
+        both = Window(three - 110 * minutes, three)
+        assert parse("02:30").within(both) == three - 90 * minutes
+        assert parse("02:20").within(both, three - 90 * minutes) == three - 40 * minutes
+        # Half past two in the night in which two o'clock became three is half past three.
+        spring = Window(ns("2026-03-29 00:00:00"), ns("2026-03-29 08:00:00"))
+        assert parse("02:30").within(spring) == ns("2026-03-29 03:30:00")
     finally:
         monkeypatch.undo()
         time.tzset()

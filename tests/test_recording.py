@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -270,7 +273,16 @@ def test_going_on_with_a_recording(recorded: Path) -> None:
 
 @pytest.mark.parametrize(
     ("facts", "words"),
-    [(replace(FACTS, host="web-4"), "a recording of"), (replace(FACTS, by_tid=True), "--threads")],
+    [
+        (replace(FACTS, host="web-4"), "is a recording of"),
+        (replace(FACTS, by_tid=True), "was recorded without --threads"),
+        (replace(FACTS, off_cpu=True), "was recorded without --off-cpu"),
+        (replace(FACTS, kernel="6.1"), rf"other kernel release \({FACTS.kernel}, now 6.1\)"),
+        (replace(FACTS, limits=""), r"has other filters \(comm redis, now none\)"),
+        (replace(FACTS, thresholds="0"), r"thresholds \(10ms,futex=1ms, now 0\)"),
+        (replace(FACTS, stacks=False), r"stacks of slow calls \(on, now off\)"),
+        (replace(FACTS, timed=False), r"times \(on, now off\)"),
+    ],
 )
 def test_another_kind_of_recording_is_not_gone_on_with(
     recorded: Path, facts: Facts, words: str
@@ -279,6 +291,21 @@ def test_another_kind_of_recording_is_not_gone_on_with(
         Recorder(str(recorded), facts, existing=Existing.APPEND)
     with opened(recorded) as found:
         assert len(found) == 20
+
+
+def test_facts_that_are_cut_are_no_difference(path: Path) -> None:
+    facts = replace(FACTS, limits="comm " + "x" * 5000)
+    for _ in range(2):
+        Recorder(str(path), facts, existing=Existing.APPEND).close()
+    with opened(path) as found:
+        assert len(found.facts.limits) == 200
+
+
+def test_facts_of_the_first_recordings() -> None:
+    told = json.loads(replace(FACTS, per_second=50).written())
+    assert Facts.read(json.dumps(told).encode()).per_second == 50
+    del told["per_second"]
+    assert Facts.read(json.dumps(told).encode()) == FACTS
 
 
 def test_a_newer_recording_is_not_gone_on_with(recorded: Path) -> None:
@@ -303,6 +330,55 @@ def test_where_nothing_can_be_made(tmp_path: Path, name: str) -> None:
     for existing in Existing:
         with pytest.raises(CannotRecord):
             Recorder(f"{tmp_path}/{name}", FACTS, existing=existing)
+
+
+def test_a_start_that_fails_leaves_nothing(path: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        for existing in Existing:
+            with pytest.raises(CannotRecord, match="cannot record to"):
+                Recorder(str(path), FACTS, existing=existing)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_start_that_fails_leaves_what_was_there(recorded: Path) -> None:
+    content = recorded.read_bytes()
+    Path(f"{recorded}-journal").symlink_to("/dev/null")
+    with pytest.raises(CannotRecord, match="-journal is in its way"):
+        Recorder(str(recorded), FACTS, existing=Existing.APPEND)
+    assert recorded.read_bytes() == content
+
+
+def test_links_in_a_folder_of_everybody_are_not_followed(recorded: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "everybodys"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    link, content = folder / "link", recorded.read_bytes()
+    link.symlink_to(recorded)
+    for existing in (Existing.OVERWRITE, Existing.APPEND):
+        with pytest.raises(CannotRecord, match="is a link in a folder that everybody can write"):
+            Recorder(str(link), FACTS, existing=existing)
+    assert recorded.read_bytes() == content
+    folder.chmod(0o755)
+    assert record(link, [at(30)], existing=Existing.APPEND).kept == 21
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_somebody_elses_file_in_a_folder_of_everybody_is_left_alone(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded.parent.chmod(0o1777)
+    os.chown(recorded, 65533, 65532)
+    for existing in (Existing.OVERWRITE, Existing.APPEND):
+        with pytest.raises(CannotRecord, match="is somebody else's"):
+            Recorder(str(recorded), FACTS, existing=existing)
+    # His who called sudo.
+    monkeypatch.setenv("SUDO_UID", "65533")
+    monkeypatch.setenv("SUDO_GID", "65532")
+    assert record(recorded, [at(30)], existing=Existing.APPEND).kept == 21
 
 
 def test_a_file_of_the_user_alone(recorded: Path) -> None:
@@ -363,6 +439,15 @@ def test_age_is_not_by_a_clock_that_can_be_set(path: Path) -> None:
     record(path, samples, max_age_s=60)
     with opened(path) as found:
         assert len(found) == 8
+
+
+def test_time_that_the_machine_slept_counts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept_s = iter([0, 0, 0, 40, 40, 65, 65])
+    monkeypatch.setattr(store, "_slept_ns", lambda: next(slept_s) * SECOND_NS)
+    record(path, [at(n) for n in range(1, 8)], max_age_s=60)
+    with opened(path) as found:
+        # Of those before both nights all are older than a minute, of those between them none is.
+        assert seconds(found) == [4, 5, 6, 7]
 
 
 def test_what_another_run_recorded_ages_too(path: Path) -> None:
@@ -464,6 +549,18 @@ def test_an_error_ends_the_recording_and_nothing_else(
     assert "ZeroDivisionError" in (status.error or "")
     with opened(path) as recording:
         assert len(recording) == 1
+
+
+def test_a_pipe_as_its_journal_ends_it(path: Path) -> None:
+    found = Recorder(str(path), FACTS)
+    add(found, at(1))
+    eventually(lambda: found.status.intervals == 1)
+    os.mkfifo(f"{path}-journal")
+    add(found, at(2))
+    eventually(lambda: found.ended)
+    assert (found.status.error or "").endswith("a.sysdash-journal is in its way")
+    with opened(path) as recording:
+        assert seconds(recording) == [1]
 
 
 def test_a_file_that_is_taken_away_ends_it(path: Path) -> None:
@@ -906,6 +1003,90 @@ def test_a_hostile_name_is_harmless_in_messages(tmp_path: Path) -> None:
 def test_a_file_that_is_made_to_do_harm(recorded: Path, statement: str, words: str) -> None:
     changed(recorded, statement)
     assert words in reason(recorded)
+
+
+@pytest.mark.parametrize("end", ["-journal", "-wal", "-shm"])
+def test_a_pipe_beside_a_file_is_not_opened(recorded: Path, end: str) -> None:
+    with opened(recorded) as before:
+        os.mkfifo(f"{recorded}{end}")
+        with pytest.raises(Damaged, match="is no journal"):
+            before.sample(0)
+    with opened(recorded) as found:
+        assert whole(found) == [True] * 20
+    with pytest.raises(CannotRecord, match=f"{end} is in its way"):
+        Recorder(str(recorded), FACTS, existing=Existing.APPEND)
+    recorded.unlink()
+    with pytest.raises(CannotRecord, match=f"{end} is in its way"):
+        Recorder(str(recorded), FACTS)
+    assert not recorded.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_somebody_elses_journal_is_not_followed(path: Path) -> None:
+    record(path, [at(n, rows=100) for n in range(1, 31)])
+    interrupted(path)
+    torn = path.read_bytes()
+    os.chown(f"{path}-journal", 65533, 65532)
+    with pytest.raises(CannotRecord, match="-journal is in its way"):
+        Recorder(str(path), FACTS, existing=Existing.APPEND)
+    assert path.read_bytes() == torn
+
+
+def inner_page(child: int, before: bytes = b"", first: int = 0) -> bytes:
+    """A page of a table whose 400 children are all the same, but for the first one."""
+    cells = 4096 - 10
+    header = struct.pack(">BHHHBI", 5, 0, 400, cells, 0, child)
+    pointers = struct.pack(">H", cells) + struct.pack(">H", cells + 5) * 399
+    both = struct.pack(">IBIB", first or child, 1, child, 1)
+    return (before + header + pointers).ljust(cells, b"\0") + both
+
+
+def leaf_page(of: bytes, pointers: bytes) -> bytes:
+    """A page with some of the rows that the first page of a file has."""
+    header = struct.pack(">BHHHB", 13, 0, len(pointers) // 2, 0, 0)
+    at = min(struct.unpack(f">{len(pointers) // 2}H", pointers))
+    header = header[:5] + struct.pack(">H", at) + header[7:]
+    return (header + pointers).ljust(at, b"\0") + of[at:4096]
+
+
+def test_tables_without_end(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Of an index that comes of a table's own statement there may be any number of rows.
+    changed(recorded, "CREATE TABLE more(a UNIQUE)")
+    content = recorded.read_bytes()
+    pointers = content[108 : 108 + 2 * int.from_bytes(content[103:105])]
+    content += leaf_page(content, pointers) + leaf_page(content, pointers[-2:] * 100)
+    child = len(content) // 4096
+    tables = child - 1
+    for _ in range(4):
+        content += inner_page(child)
+        child += 1
+    content = inner_page(child, content[:100], tables) + content[4096:]
+    recorded.write_bytes(content[:28] + struct.pack(">I", child) + content[32:])
+    monkeypatch.setattr(reader, "_OPENING_S", 0.2)
+    monkeypatch.setattr(store, "_CHECK_S", 0.2)
+    began = time.monotonic()
+    assert "is damaged (interrupted)" in reason(recorded)
+    with pytest.raises(CannotRecord, match="the file is damaged"):
+        Recorder(str(recorded), FACTS, existing=Existing.APPEND)
+    assert time.monotonic() - began < 5
+
+
+def test_what_is_no_number_is_not_read(path: Path) -> None:
+    record(path, [at(n) for n in range(1, 121)])
+    changed(
+        path,
+        "UPDATE intervals SET time_ns = zeroblob(60000), bytes = zeroblob(60000) WHERE id <= 100",
+        "UPDATE intervals SET calls = zeroblob(20000000) WHERE id = 110",
+    )
+    tracemalloc.start()
+    try:
+        with opened(path) as found:
+            assert found.damaged == 101
+            assert seconds(found) == [n for n in range(101, 121) if n != 110]
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert record(path, [at(121)], existing=Existing.APPEND, max_age_s=15).error is None
 
 
 def test_a_view_in_place_of_a_table(recorded: Path) -> None:

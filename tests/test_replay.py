@@ -150,6 +150,25 @@ def test_a_recording_is_a_past(recording: Recording) -> None:
     assert len(past.snapshot.slow) == sum(i % 3 for i in range(INTERVALS))
 
 
+def test_threads_go_by_the_name_of_their_process(tmp_path: Path) -> None:
+    path = str(tmp_path / "r.sysdash")
+    recorder = Recorder(path, Facts.here(1.0, by_tid=True))
+    for second, tids in enumerate([(10, 101), (102, 103)], start=1):
+        calls = [Calls("read", 1, pid=10, comm=b"java"), Calls("read", 2, pid=10, comm=b"GC")]
+        one = sample(calls, second=second)
+        one.rows["tid"] = tids
+        if second == 2:
+            one.rows["comm"] = [b"C2", b"GC"]
+        recorder.add(pack(one), one.events, one.details)
+    assert recorder.close().error is None
+    with Recording(path) as recording:
+        alone = RecordedSteps(recording)
+        assert alone.rows(1).of["comm"].tolist() == [b"C2", b"C2"]
+        steps = RecordedSteps(recording)
+        assert steps.rows(0).of["comm"].tolist() == [b"java", b"java"]
+        assert steps.rows(1).of["comm"].tolist() == [b"java", b"java"]
+
+
 def test_a_damaged_interval_is_empty_and_told(tmp_path: Path) -> None:
     path = str(tmp_path / "r.sysdash")
     recorded(path, damage=4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from synthetic import START_NS, Calls, Slow, detail, sample
 
-from sysdash import syscalls
+from sysdash import processes, syscalls
 from sysdash.filters import Filters
 from sysdash.records import Sample
 from sysdash.selection import Selection, Thresholds, Wanted
@@ -150,6 +150,36 @@ def test_threads_go_by_the_name_of_their_process_unless_they_are_asked_for() -> 
     assert names(later) == [b"java2", b"GC Thread", b"worker"]
     kept = Selection(Wanted(threads=True), by_tid=True).of(threads())
     assert names(kept) == [b"java", b"GC Thread", b"worker"]
+
+
+def test_a_process_has_one_name_where_its_first_thread_is_not_known() -> None:
+    found = threads()
+    found.rows["pid"], found.rows["tid"] = [10, 10, 11], [102, 101, 11]
+    selection = Selection(Wanted(), by_tid=True)
+    assert names(selection.of(found)) == [b"GC Thread", b"GC Thread", b"worker"]
+    # What is guessed is not remembered.
+    found.rows["tid"] = [102, 103, 11]
+    assert names(selection.of(found)) == [b"java", b"java", b"worker"]
+
+
+def test_a_first_thread_with_two_names_keeps_both() -> None:
+    found = threads()
+    found.rows["pid"], found.rows["tid"] = 10, [10, 10, 11]
+    assert names(Selection(Wanted(), by_tid=True).of(found)) == [b"java", b"GC Thread", b"java"]
+
+
+def test_only_so_many_processes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_MOST", 2)
+    selection = Selection(Wanted(), by_tid=True)
+    selection.of(threads())
+    others = threads()
+    others.rows["pid"] = others.rows["tid"] = [20, 21, 22]
+    selection.of(others)
+    assert names(selection.of(threads())) == [b"java", b"java", b"worker"]
+    later = threads()
+    later.rows["tid"] = [101, 102, 111]
+    later.rows["pid"] = [10, 10, 20]
+    assert names(selection.of(later)) == [b"java", b"java", b"worker"]
 
 
 def test_a_thread_passes_by_its_own_name_and_by_that_of_its_process() -> None:
