@@ -586,6 +586,19 @@ def test_thresholds_can_only_be_higher_than_then(
     assert (told in done.err) == (given in ("59ms", "1ms"))
 
 
+def test_what_was_not_listed_is_told_with_the_limit_of_then(
+    tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    parts = [
+        sample([Calls("read", 9)], [Slow("read", 20 * MS)], second=n, lost={"slow_limit": 5 * n})
+        for n in (1, 2)
+    ]
+    for per_second, told in ((37, "limit of 37 a second"), (0, "limit of 1,000 a second")):
+        path = record(tmp_path / f"{per_second}.sysdash", parts, per_second=per_second)
+        done = run("slow", "--from", path)
+        assert told in done.out + done.err
+
+
 def test_where_every_threshold_is_off_no_call_can_be_slow(
     run: Callable[..., Done], tmp_path: Path
 ) -> None:

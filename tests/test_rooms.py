@@ -32,6 +32,7 @@ FORBIDDEN = {
     "timeline": ("sysdash", *OUTSIDE, *CLOCK_THREADS_IO),
     "model": (*OUTSIDE, *CLOCK_THREADS_IO),
     "heat": (*OUTSIDE, *CLOCK_THREADS_IO),
+    "processes": (*OUTSIDE, *CLOCK_THREADS_IO),
     "selection": (*OUTSIDE, *CLOCK_THREADS_IO),
     "moments": (*OUTSIDE, "numpy"),
     "comparison": (*OUTSIDE, *CLOCK_THREADS_IO),
@@ -84,8 +85,10 @@ ALLOWED = {
         "sysdash.syscalls", "sysdash.units",
     ),
     "heat": ("sysdash.buckets", "sysdash.model", "sysdash.timeline"),
+    "processes": ("sysdash.records",),
     "selection": (
-        "sysdash.filters", "sysdash.records", "sysdash.syscalls", "sysdash.units",
+        "sysdash.filters", "sysdash.processes", "sysdash.records", "sysdash.syscalls",
+        "sysdash.units",
     ),
     "moments": ("sysdash.timeline", "sysdash.units"),
     "history": (
@@ -94,7 +97,7 @@ ALLOWED = {
     ),
     "replay": (
         "sysdash.columns", "sysdash.history", "sysdash.model", "sysdash.packing",
-        "sysdash.recording", "sysdash.records", "sysdash.timeline",
+        "sysdash.processes", "sysdash.recording", "sysdash.records", "sysdash.timeline",
     ),
     "arguments": ("sysdash.meanings", "sysdash.records", "sysdash.syscalls"),
     "descriptors": ("sysdash.constants", "sysdash.records", "sysdash.units"),

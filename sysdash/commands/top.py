@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             thresholds=thresholds_in_words(settings),
             stacks=settings.slow_stacks,
             off_cpu=args.off_cpu,
+            per_second=settings.slow_per_second,
         ),
         args.record,
     )
