@@ -269,7 +269,7 @@ class App:
         if state.compared is not None:
             present = self._travel.present(state.compared)
             state.comparison = self._comparing.comparison(
-                past, state.filter, state.compared, present
+                past, state.filter, state.compared, present, still=state.paused
             )
 
     @property

@@ -43,11 +43,18 @@ class Comparing:
         self._made: Comparison | None = None
 
     def comparison(
-        self, past: Past, shown: Filter, before: Window, after: Window
+        self, past: Past, shown: Filter, before: Window, after: Window, *, still: bool = False
     ) -> Comparison | str | None:
         """What has changed from one window to another; why nothing can be said; None for not yet.
 
         While a newer one is being made, the one before it.
+
+        Args:
+            past: has the intervals.
+            shown: which calls are compared.
+            before: the window that was marked.
+            after: the present.
+            still: whether the present does not go on by itself, so that every step of it counts.
         """
         if before.begin_ns <= after.begin_ns and after.end_ns <= before.end_ns:
             return THE_MARKED_ONE
@@ -58,7 +65,7 @@ class Comparing:
             self._work = self._made = None
         if not len(past.timeline.inside(after)):
             return self._made or NOTHING_YET
-        if self._work is None and self._is_due(after):
+        if self._work is None and (self._is_due(after) or (still and after != self._after)):
             self._after = after
             self._work = self._add_up(past, shown, before, after)
         until = time.monotonic() + SLICE_S
@@ -67,6 +74,8 @@ class Comparing:
                 next(self._work)
             except StopIteration:
                 self._work = None
+                if still and after != self._after:
+                    self._later(0.0, self._redraw)
                 break
             if time.monotonic() >= until:
                 self._later(0.0, self._redraw)

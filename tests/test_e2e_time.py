@@ -46,7 +46,7 @@ def header(text: str) -> str:
 
 def clock(text: str) -> str:
     """The moment on show."""
-    found = re.search(r"\d\d:\d\d:\d\d *$", header(text))
+    found = re.search(r"(\d\d:\d\d:\d\d)(\.\d)? *$", header(text))
     assert found, header(text)
     return found[0].strip()
 

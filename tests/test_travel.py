@@ -327,6 +327,9 @@ def test_what_has_changed_since_a_marked_window() -> None:
     assert re.search(r"read +one .*\+200%|read +one .* 3\.0", text), text
     both = f"{clock(1)}\u2013{clock(40)} (39.0s) against {clock(41)}\u2013{clock(80)} (39.0s)"
     assert f"{both}: 1 changed, 1 by no more than" in text
+    # Standing still, every step counts.
+    driver.press("left")
+    assert f"against {clock(40)}\u2013{clock(79)}" in driver.text()
     driver.press("esc")
     assert "Top syscalls" in driver.text()
     driver.press("M")
