@@ -249,20 +249,53 @@ def filter_options(parser: ArgumentParser, *, of_errors: str | None = None) -> N
         "that is given several times, or a list, passes any of its values; a call must\n"
         "pass all filters.",
     )
-    for flag, name, what in (
-        ("-p", "--pid", f"this process, without its children; {ends}"),
-        ("-t", "--tid", f"this thread; {ends}"),
-        ("-c", "--ppid", "children of this process"),
-    ):
-        group.add_argument(
-            flag,
-            name,
-            metavar="N[,N...]",
-            type=argtypes.pids,
-            action="extend",
-            default=[],
-            help=f"only {what}",
-        )
+    _ids(group, "-p", "--pid", f"this process, without its children; {ends}")
+    _ids(group, "-t", "--tid", f"this thread; {ends}")
+    _ids(group, "-c", "--ppid", "children of this process")
+    _comm(group)
+    group.add_argument(
+        "--cgroup",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="only this cgroup and those below it",
+    )
+    _calls(group, of_errors)
+    group.add_argument(
+        "--include-self", action="store_true", help="collect the calls of sysdash itself too"
+    )
+
+
+# --- Types of words: argparse puts the option's name before their messages ---
+
+
+def chosen_of_recorded(parser: ArgumentParser, heading: str) -> None:
+    """Add the filters that can be had of what was recorded, under ``heading``."""
+    group = parser.add_argument_group(
+        heading,
+        "A filter that is given several times, or a list, passes any of its values; a\n"
+        "call must pass all filters.",
+    )
+    _ids(group, "-p", "--pid", "this process")
+    _comm(group)
+    _calls(group, None)
+    # What words.filters() asks for besides.
+    parser.set_defaults(tid=[], ppid=[], cgroup=[], include_self=False, from_file="")
+
+
+def _ids(group: Group, flag: str, name: str, what: str) -> None:
+    group.add_argument(
+        flag,
+        name,
+        metavar="N[,N...]",
+        type=argtypes.pids,
+        action="extend",
+        default=[],
+        help=f"only {what}",
+    )
+
+
+def _comm(group: Group) -> None:
     group.add_argument(
         "--comm",
         metavar="NAME",
@@ -271,13 +304,9 @@ def filter_options(parser: ArgumentParser, *, of_errors: str | None = None) -> N
         default=[],
         help="only processes of this name",
     )
-    group.add_argument(
-        "--cgroup",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="only this cgroup and those below it",
-    )
+
+
+def _calls(group: Group, of_errors: str | None) -> None:
     group.add_argument(
         "--syscall",
         metavar="NAME[,NAME...]",
@@ -300,9 +329,11 @@ def filter_options(parser: ArgumentParser, *, of_errors: str | None = None) -> N
         default=[],
         help=of_errors or "only calls that fail with this error",
     )
+
+
+def appearance(group: Group) -> None:
+    """Let colours and the way of drawing be chosen."""
+    group.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
     group.add_argument(
-        "--include-self", action="store_true", help="collect the calls of sysdash itself too"
+        "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
     )
-
-
-# --- Types of words: argparse puts the option's name before their messages ---

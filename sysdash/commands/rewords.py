@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from sysdash import config, limits
+from sysdash import limits
 from sysdash.commands import argtypes, groups, words
 
 if TYPE_CHECKING:
@@ -114,10 +114,7 @@ def replay(parser: groups.ArgumentParser) -> None:
     show.add_argument("--paused", action="store_true", help="begin with the picture standing still")
     groups.top_rows(show, "list at most N syscalls, and as many processes and errors")
     show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
-    show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
-    show.add_argument(
-        "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
-    )
+    groups.appearance(show)
     show.add_argument(
         "--demo", action="store_true", help="show the recording that comes with sysdash"
     )
@@ -162,49 +159,7 @@ def diff(parser: groups.ArgumentParser) -> None:
     )
     groups.by(show, words.KEYS)
     show.add_argument("--json", action="store_true", help="print one JSON object")
-    chosen = parser.add_argument_group(
-        "what is compared",
-        "A filter that is given several times, or a list, passes any of its values; a\n"
-        "call must pass all filters.",
-    )
-    chosen.add_argument(
-        "-p",
-        "--pid",
-        metavar="N[,N...]",
-        type=argtypes.pids,
-        action="extend",
-        default=[],
-        help="only this process",
-    )
-    chosen.add_argument(
-        "--comm",
-        metavar="NAME",
-        type=argtypes.comm,
-        action="append",
-        default=[],
-        help="only processes of this name",
-    )
-    chosen.add_argument(
-        "--syscall",
-        metavar="NAME[,NAME...]",
-        type=argtypes.syscall_names,
-        action="extend",
-        default=[],
-        help="only these syscalls; '!NAME' leaves one out; '%%waiting' or '!%%waiting': all "
-        "calls whose purpose is to wait",
-    )
-    chosen.add_argument("-x", "--failures", action="store_true", help="only calls that fail")
-    chosen.add_argument(
-        "-e",
-        "--errno",
-        metavar="NAME|N[,...]",
-        type=argtypes.errnos,
-        action="extend",
-        default=[],
-        help="only calls that fail with this error",
-    )
-    # What words.filters() asks for besides.
-    parser.set_defaults(tid=[], ppid=[], cgroup=[], include_self=False, from_file="")
+    groups.chosen_of_recorded(parser, "what is compared")
     parser.checks.append(
         lambda args: None if args.before[0] else "A needs a file: FILE, or FILE@FROM..TO"
     )

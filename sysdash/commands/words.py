@@ -60,10 +60,7 @@ def top(parser: groups.ArgumentParser) -> None:
     show.add_argument("--sort", choices=limits.SORTS, help="order of the syscalls (default: rate)")
     groups.slower(show)
     groups.off_cpu(show)
-    show.add_argument("--theme", choices=config.THEMES, help="colours (default: default)")
-    show.add_argument(
-        "--display", choices=config.DISPLAYS, help="how the terminal is driven (default: raw)"
-    )
+    groups.appearance(show)
     show.add_argument(
         "--record", metavar="FILE", type=argtypes.file, help="record from the beginning; R ends it"
     )
