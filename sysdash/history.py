@@ -366,11 +366,9 @@ def past_at(steps: Steps, place: int, keep_slow: int, before: Past | None = None
     told = derive(rest, rest.lost_before)
     now = steps.slow(place)
     slow = [*reversed(now), *(before.slow if before else ())]
-    for earlier in range(place - 1, -1, -1):
-        if before or len(slow) >= keep_slow:
-            break
-        if steps.timeline.slow[earlier]:
-            slow += reversed(steps.slow(earlier))
+    having = np.flatnonzero(steps.timeline.slow[:place]).tolist()
+    while having and before is None and len(slow) < keep_slow:
+        slow += reversed(steps.slow(having.pop()))
     return Past(
         snapshot=replace(
             told,
@@ -423,8 +421,11 @@ def _bytes_of(calls: Sequence[SlowCall]) -> int:
     return sum(_SLOW_BYTES + call.detail.held for call in calls)
 
 
-class _CountsKept:
-    """The counts of the last intervals that were asked for, within a bound of memory."""
+class CountsKept:
+    """The counts of the last intervals that were asked for, within a bound of memory.
+
+    For any thread. An interval's key is whatever tells it from all others.
+    """
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
@@ -433,6 +434,7 @@ class _CountsKept:
         self._size = 0
 
     def add(self, key: tuple[int, int], counts: Counts) -> None:
+        """Keep the counts of an interval; those that were asked for longest ago may go."""
         with self._lock:
             if key in self._kept:
                 return
@@ -445,6 +447,7 @@ class _CountsKept:
                 self._size -= oldest.size
 
     def get(self, key: tuple[int, int]) -> Counts | None:
+        """The counts of an interval, if they are kept."""
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
@@ -453,13 +456,14 @@ class _CountsKept:
 
     @property
     def size(self) -> int:
+        """Bytes of memory that they take, roughly."""
         return self._size
 
 
 class _LiveSteps:
     """The intervals of a live history."""
 
-    def __init__(self, steps: tuple[_Step, ...], counts: _CountsKept) -> None:
+    def __init__(self, steps: tuple[_Step, ...], counts: CountsKept) -> None:
         self._steps = steps
         self._counts = counts
 
@@ -517,7 +521,7 @@ class History:
         self._keep_slow = keep_slow
         self._max_bytes = max_bytes
         self._max_ns = int(max_s * 1e9)
-        self._counts = _CountsKept(max_bytes // 4)
+        self._counts = CountsKept(max_bytes // 4)
         self._steps: tuple[_Step, ...] = ()
         self._past: Past | None = None
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from sysdash.columns import Columns, columns
-from sysdash.history import Counts, Past, Steps, counts_of, past_at
+from sysdash.history import Counts, CountsKept, Past, Steps, counts_of, past_at
 from sysdash.model import SlowCall, slow_calls
 from sysdash.packing import Damaged, unpack_rest, unpack_rows, unpack_slow
 from sysdash.processes import Processes
@@ -19,7 +19,7 @@ from sysdash.recording import Recording
 from sysdash.records import EVENT, EVENT_EXAMPLE, ROW, Sample
 from sysdash.timeline import Timeline
 
-_MOST_COUNTS = 512
+_MOST_COUNTS_BYTES = 32_000_000
 _MOST_SLOW = 20_000
 """Slow calls of intervals that were shown, which are kept in case they are shown again."""
 
@@ -36,7 +36,7 @@ class RecordedSteps:
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
         self._lock = threading.Lock()
-        self._counts: OrderedDict[int, Counts] = OrderedDict()
+        self._counts = CountsKept(_MOST_COUNTS_BYTES)
         self._slow: OrderedDict[int, tuple[SlowCall, ...]] = OrderedDict()
         self._slow_kept = 0
         self._processes = Processes() if recording.facts.by_tid else None
@@ -108,16 +108,10 @@ class RecordedSteps:
 
     def counts(self, place: int) -> Counts:
         """Its counts alone."""
-        with self._lock:
-            found = self._counts.get(place)
-            if found is not None:
-                self._counts.move_to_end(place)
-                return found
-        found = counts_of(self, place)
-        with self._lock:
-            self._counts[place] = found
-            if len(self._counts) > _MOST_COUNTS:
-                self._counts.popitem(last=False)
+        found = self._counts.get((place, 0))
+        if found is None:
+            found = counts_of(self, place)
+            self._counts.add((place, 0), found)
         return found
 
 

@@ -153,17 +153,6 @@ def test_facts(recorded: Path) -> None:
     assert FACTS.boot_time_ns < FACTS.started_ns
 
 
-@pytest.mark.parametrize(
-    ("number", "most", "found"),
-    [(20, 1, [8]), (20, 3, [4, 8]), (20, 100, [1, 4, 8]), (8, 3, [4]), (8, 4, [1, 4]), (1, 5, [])],
-)
-def test_where_the_slow_calls_before_an_interval_are(
-    recorded: Path, number: int, most: int, found: list[int]
-) -> None:
-    with opened(recorded) as recording:
-        assert recording.slow_before(number, most) == found
-
-
 def test_a_recording_without_intervals(path: Path) -> None:
     record(path, [])
     with opened(path) as found:

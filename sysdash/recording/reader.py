@@ -270,12 +270,6 @@ class Recording:
         sample, slow = unpack(self.packed(number)), self.slow_calls(number)
         return sample if slow is None else with_slow(sample, slow)
 
-    def slow_before(self, number: int, most: int) -> list[int]:
-        """The intervals that have the last ``most`` slow calls before an interval, oldest first."""
-        having = np.flatnonzero(self.timeline.slow[:number])[::-1]
-        before = np.cumsum(self.timeline.slow[having]) - self.timeline.slow[having]
-        return [int(i) for i in having[before < most][::-1]]
-
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
